@@ -1,0 +1,319 @@
+"""Settings: read once from file and environment, validated whole, frozen.
+
+Sources, strongest first: arguments of ``load_settings``, environment (``TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS``), the TOML
+file named by ``TRADEWIRE_CONFIG`` (default ``tradewire.toml`` in the working folder, if there), the defaults below.
+An unknown key is refused in all of them: a misspelt setting that is silently ignored is an outage later.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tradewire.core.errors import SettingsError
+from tradewire.core.logs import LogFormat
+
+ENV_PREFIX = "TRADEWIRE_"
+# Read by the loader and by the test suite, not settings of the platform.
+_NOT_SETTINGS = ("TRADEWIRE_CONFIG", "TRADEWIRE_TEST_", "TRADEWIRE_FAILPOINT")
+Port = int
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class KafkaSettings(_Section):
+    """How to reach the brokers; the same for producers, workers, the sink and admin calls."""
+
+    bootstrap_servers: str = "127.0.0.1:19092"
+    client_id: str = "tradewire"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: Path | None = None
+    ssl_certificate_file: Path | None = None
+    ssl_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _security_pairs(self) -> Self:
+        sasl = self.security_protocol.startswith("SASL")
+        if sasl and not (self.sasl_mechanism and self.sasl_username and self.sasl_password):
+            raise ValueError(
+                f"kafka.security_protocol={self.security_protocol} needs kafka.sasl_mechanism, kafka.sasl_username and "
+                "kafka.sasl_password"
+            )
+        if not sasl and self.sasl_mechanism:
+            raise ValueError(
+                f"kafka.sasl_mechanism={self.sasl_mechanism} contradicts kafka.security_protocol="
+                f"{self.security_protocol}: the password would be ignored; set SASL_SSL"
+            )
+        if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
+            raise ValueError("kafka.ssl_certificate_file and kafka.ssl_key_file go together: one of them is missing")
+        return self
+
+    def client_config(self) -> dict[str, str | int | float | bool]:
+        """The librdkafka keys of these settings; the caller adds what is special to its kind of client."""
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "client.id": self.client_id,
+            "security.protocol": self.security_protocol,
+            # librdkafka tries again after 100 ms and logs each refusal; a broker that restarts takes seconds.
+            "reconnect.backoff.ms": 250,
+            "reconnect.backoff.max.ms": 5_000,
+        }
+        if self.sasl_mechanism and self.sasl_username and self.sasl_password:
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password.get_secret_value(),
+            }
+        for key, file in (
+            ("ssl.ca.location", self.ssl_ca_file),
+            ("ssl.certificate.location", self.ssl_certificate_file),
+            ("ssl.key.location", self.ssl_key_file),
+        ):
+            if file is not None:
+                config[key] = str(file)
+        return config
+
+
+class RegistrySettings(_Section):
+    """The Confluent-compatible schema registry, and the archive that answers when it is away."""
+
+    url: str = "http://127.0.0.1:18081/apis/ccompat/v7"
+    timeout_ms: int = Field(default=5_000, ge=100)
+    username: str | None = None
+    password: SecretStr | None = None
+    archive_folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _login_pair(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("registry.username and registry.password go together: one of them is missing")
+        return self
+
+
+class SchemasSettings(_Section):
+    """The catalogue: ours is built in; ``folder`` adds event types of the user's own, of the same shape."""
+
+    folder: Path | None = None
+    topics_file: Path | None = None
+
+
+class PublisherSettings(_Section):
+    """Limits and batching of publishers. ``publish`` waits at most ``block_ms_max`` for room in the queue."""
+
+    source: str = "tradewire"
+    linger_ms: int = Field(default=5, ge=0, le=1_000)
+    batch_bytes_max: int = Field(default=1_000_000, ge=1_024)
+    queue_messages_max: int = Field(default=500_000, ge=1)
+    queue_bytes_max: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024)
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
+    delivery_timeout_ms: int = Field(default=120_000, ge=1_000)
+    block_ms_max: int = Field(default=5_000, ge=0)
+    event_bytes_max: int = Field(default=1_000_000, ge=1_024)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if self.linger_ms >= self.delivery_timeout_ms:
+            raise ValueError(
+                f"publisher.linger_ms={self.linger_ms} must be below publisher.delivery_timeout_ms="
+                f"{self.delivery_timeout_ms}: events would time out while they wait for a batch"
+            )
+        return self
+
+
+class WorkerSettings(_Section):
+    """The Faust worker: its group, its state folder, and the ceilings of a batch."""
+
+    group: str = "tradewire-worker"
+    data_folder: Path = Path(".tradewire/worker")
+    batch_rows_max: int = Field(default=2_000, ge=1)
+    candle_interval_ms: int = Field(default=60_000, ge=1_000)
+    # How long the group waits for a worker that says nothing before others get its partitions.
+    session_timeout_ms: int = Field(default=30_000, ge=6_000, le=300_000)
+    metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
+
+
+class SinkSettings(_Section):
+    """The sink: its group and the ceilings of a batch (rows, bytes, age); see its protocol in ``tradewire.sinks``."""
+
+    group: str = "tradewire-sink"
+    batch_rows_max: int = Field(default=50_000, ge=1, le=1_000_000)
+    batch_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1_024, le=256 * 1024 * 1024)
+    batch_age_ms_max: int = Field(default=500, ge=1)
+    deduplication_window: int = Field(default=10_000, ge=100)
+    poll_interval_ms_max: int = Field(default=300_000, ge=10_000)
+    metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if self.batch_age_ms_max >= self.poll_interval_ms_max:
+            raise ValueError(
+                f"sink.batch_age_ms_max={self.batch_age_ms_max} must be below sink.poll_interval_ms_max="
+                f"{self.poll_interval_ms_max}: the group would evict the sink while it gathers a batch"
+            )
+        return self
+
+
+class ClickHouseSettings(_Section):
+    """Where ClickHouse answers HTTP."""
+
+    host: str = "127.0.0.1"
+    port: Port = Field(default=18123, ge=1, le=65_535)
+    database: str = Field(default="tradewire", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    username: str = "default"
+    password: SecretStr = SecretStr("")
+    secure: bool = False
+    timeout_ms: int = Field(default=60_000, ge=1_000)
+
+
+class GatewaySettings(_Section):
+    """The HTTP service. It listens on loopback unless told otherwise: this form has no authentication yet."""
+
+    host: str = "127.0.0.1"
+    port: Port = Field(default=18080, ge=1, le=65_535)
+    sql_rows_max: int = Field(default=10_000, ge=1)
+    sql_seconds_max: int = Field(default=30, ge=1)
+
+
+class LocalSettings(_Section):
+    """The local stack: where its data and its downloads lie, and how much memory its JVMs get."""
+
+    data_folder: Path = Path(".tradewire")
+    cache_folder: Path = Field(
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tradewire"
+    )
+    kafka_port: Port = Field(default=19092, ge=1, le=65_535)
+    kafka_controller_port: Port = Field(default=19093, ge=1, le=65_535)
+    registry_port: Port = Field(default=18081, ge=1, le=65_535)
+    kafka_heap_mb: int = Field(default=512, ge=128)
+    registry_heap_mb: int = Field(default=256, ge=128)
+
+
+class LogSettings(_Section):
+    """Level and format of the logs on stderr."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: LogFormat = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings of the platform, frozen. Made by ``load_settings``, which turns every mistake into SettingsError."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", validate_default=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    schemas: SchemasSettings = SchemasSettings()
+    publisher: PublisherSettings = PublisherSettings()
+    worker: WorkerSettings = WorkerSettings()
+    sink: SinkSettings = SinkSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    local: LocalSettings = Field(default_factory=LocalSettings)
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        seen: dict[int, str] = {}
+        for name, port in (
+            ("local.kafka_port", self.local.kafka_port),
+            ("local.kafka_controller_port", self.local.kafka_controller_port),
+            ("local.registry_port", self.local.registry_port),
+            ("clickhouse.port", self.clickhouse.port),
+            ("gateway.port", self.gateway.port),
+            ("worker.metrics_port", self.worker.metrics_port),
+            ("sink.metrics_port", self.sink.metrics_port),
+        ):
+            if port is None:
+                continue
+            if port in seen:
+                raise ValueError(f"{seen[port]} and {name} are both {port}: give one of them another port")
+            seen[port] = name
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, _TomlSource(settings_cls))
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        file = _settings_file(os.environ)
+        if file is None:
+            return {}
+        try:
+            return tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{file} is not TOML: {error}", file=str(file)) from error
+
+
+def _settings_file(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("TRADEWIRE_CONFIG")
+    if named:
+        file = Path(named)
+        if not file.is_file():
+            raise SettingsError(f"TRADEWIRE_CONFIG names {named}, which is not a file", file=named)
+        return file
+    default = Path("tradewire.toml")
+    return default if default.is_file() else None
+
+
+def _known_environment() -> Iterator[str]:
+    for section, field in Settings.model_fields.items():
+        yield f"{ENV_PREFIX}{section}".upper()
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            for key in model.model_fields:
+                yield f"{ENV_PREFIX}{section}__{key}".upper()
+
+
+def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
+    known = set(_known_environment())
+    for name in sorted(environ):
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known and not name.startswith(_NOT_SETTINGS):
+            section = name.upper().removeprefix(ENV_PREFIX).split("__")[0]
+            near = sorted(key for key in known if key.startswith(f"{ENV_PREFIX}{section}__"))
+            hint = f"keys of that section: {', '.join(near)}" if near else "no such section"
+            raise SettingsError(f"environment variable {name} is not a setting ({hint})", key=name)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads file and environment once and returns the frozen whole.
+
+    ``overrides`` are sections as dicts and win over everything: ``load_settings(kafka={"bootstrap_servers": "…"})``.
+
+    Raises:
+        SettingsError: a key is unknown, a value is bad, or two keys contradict each other; names them.
+    """
+    _refuse_unknown_environment(os.environ)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            what = "is not a setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+            lines.append(f"{where}: {what}" if where else what)
+        raise SettingsError("; ".join(lines).replace("Value error, ", ""), keys=lines) from error

@@ -1,0 +1,118 @@
+"""Real servers for all tests, started once: Kafka, a schema registry, the ClickHouse engine.
+
+Addresses from the environment win (``TRADEWIRE_TEST_KAFKA`` host:port, ``TRADEWIRE_TEST_REGISTRY`` URL,
+``TRADEWIRE_TEST_CLICKHOUSE`` host:port); otherwise the local stack's own servers are started on free ports and stopped
+at the end. Tests share them: count by your own subjects, groups and databases.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import http_answers, wait_until
+from tradewire.core import Settings, load_settings
+from tradewire.core.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
+from tradewire.operations.setup import apply_contract
+from tradewire.operations.stack import ToolMissing, find_java, free_ports
+from tradewire.operations.stack.cluster import local_kafka, local_registry
+from tradewire.schemas import Contract
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_this_machine_do_not_count() -> None:
+    """A developer's own settings must not change what is tested."""
+    for name in list(os.environ):
+        if name.startswith("TRADEWIRE_") and not name.startswith("TRADEWIRE_TEST_"):
+            del os.environ[name]
+
+
+def _need_java() -> None:
+    try:
+        find_java()
+    except ToolMissing as error:
+        pytest.skip(f"no broker can be started here: {error}")
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
+    """A running broker."""
+    given = os.environ.get("TRADEWIRE_TEST_KAFKA")
+    if given:
+        yield KafkaSettings(bootstrap_servers=given)
+        return
+    _need_java()
+    with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def registry_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistrySettings]:
+    """A running registry."""
+    given = os.environ.get("TRADEWIRE_TEST_REGISTRY")
+    if given:
+        yield RegistrySettings(url=given)
+        return
+    _need_java()
+    with local_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield RegistrySettings(url=registry.url)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSettings]:
+    """A running engine behind ClickHouse's HTTP protocol."""
+    given = os.environ.get("TRADEWIRE_TEST_CLICKHOUSE")
+    if given:
+        host, _, port = given.partition(":")
+        yield ClickHouseSettings(host=host, port=int(port))
+        return
+    from tradewire.operations.stack import start_child
+
+    folder = tmp_path_factory.mktemp("clickhouse")
+    (port_number,) = free_ports(1)
+    command = [sys.executable, "-m", "tradewire.operations.clickhouse_server", "--host", "127.0.0.1"]
+    command += ["--port", str(port_number), "--data", str(folder / "data")]
+    child = start_child(command, name="clickhouse", log_file=folder / "clickhouse.log")
+    try:
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{port_number}/ping"), within_s=60, alive=child.poll)
+        yield ClickHouseSettings(port=port_number)
+    finally:
+        child.stop(20)
+
+
+@pytest.fixture(scope="session")
+def settings(
+    kafka_settings: KafkaSettings,
+    registry_settings: RegistrySettings,
+    clickhouse_settings: ClickHouseSettings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """Settings of all three, with topics applied and every schema registered and archived."""
+    made = load_settings(
+        kafka=kafka_settings.model_dump(),
+        registry=registry_settings.model_dump() | {"archive_folder": tmp_path_factory.mktemp("schema-archive")},
+        clickhouse=clickhouse_settings.model_dump(),
+    )
+    apply_contract(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def contract(settings: Settings) -> Contract:
+    """The contract against the running registry."""
+    return Contract.load(settings)
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """The folder of real market data; a test that needs it is skipped where it is not there."""
+    folder = Path(os.environ.get("TRADEWIRE_TEST_DATA") or REPO.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real market data are not here: set TRADEWIRE_TEST_DATA, or put them into {folder}")
+    return folder

@@ -1,0 +1,89 @@
+"""The wheel as a user gets it: built, unpacked into an environment of its own, used from an unrelated folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+ROOMS = ("core", "schemas", "producers", "processors", "sinks", "gateway", "operations")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPO)],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel and, by a path file that does not follow editable installs, our dependencies."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return folder / "bin" / "python"
+
+
+def test_the_wheel_holds_only_our_one_name(wheel: Path) -> None:
+    """Nothing generic such as ``schemas`` or ``producers`` lands in a trading service's site-packages."""
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+
+    assert {"tradewire"} == {top for top in tops if not top.endswith(".dist-info")}
+
+
+def test_the_wheel_carries_the_contract(wheel: Path) -> None:
+    """Avro files, topics and typing markers are data of the package, not of the checkout."""
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert "tradewire/schemas/topics.yaml" in names
+    assert "tradewire/schemas/avro/market/trade.reported/v1.avsc" in names
+    assert [] == [room for room in ROOMS if f"tradewire/{room}/py.typed" not in names]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_imports_from_the_wheel_in_an_unrelated_folder(room: str, python: Path, tmp_path: Path) -> None:
+    """No import leans on the checkout: the modules come out of the environment's own site-packages."""
+    code = f"import tradewire.{room} as room; print(room.__file__)"
+    done = subprocess.run([python, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "" == done.stderr
+    assert done.stdout.startswith(str(python.parents[1]))
+
+
+def test_the_catalogue_loads_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    """The schemas are found through the installed package."""
+    code = "from tradewire.schemas import Catalogue; print('trading.order.filled' in Catalogue.load())"
+    done = subprocess.run([python, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "True\n" == done.stdout
+
+
+def test_a_typed_consumer_is_checked_against_the_wheel(python: Path, tmp_path: Path) -> None:
+    """A type checker sees our types through the wheel: it finds the one deliberate mistake and nothing else."""
+    source = (REPO / "tests" / "house" / "typed_consumer.py").read_text()
+    (tmp_path / "consumer.py").write_text(source)
+    line = 1 + next(number for number, text in enumerate(source.splitlines()) if "deliberate mistake:" in text)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "consumer.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    errors = [text for text in done.stdout.splitlines() if ": error:" in text]
+    assert 1 == len(errors), done.stdout
+    assert errors[0].startswith(f"consumer.py:{line}: error: Incompatible return value type")
