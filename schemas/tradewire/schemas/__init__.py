@@ -1,0 +1,51 @@
+"""The contract: Avro catalogue, event, codec, CloudEvents headers, registry ids, topics."""
+
+from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType
+from tradewire.schemas.codec import Codec, Decoded, Encoder, Frame, read_event, read_frame
+from tradewire.schemas.contract import Contract
+from tradewire.schemas.event import NO_TAGS, Event, Position
+from tradewire.schemas.headers import Envelope, Header, decode_headers, encode_headers, format_time_ns, parse_time_ns
+from tradewire.schemas.registry import (
+    ArchivedSchema,
+    FixedIds,
+    RegistryIds,
+    SchemaArchive,
+    SchemaIds,
+    subject_of,
+)
+from tradewire.schemas.topic_admin import TopicAdmin
+from tradewire.schemas.topics import Topic, TopicChange, TopicOnBroker, Topics, plan_topics
+
+__all__ = [
+    "NO_TAGS",
+    "ArchivedSchema",
+    "Catalogue",
+    "Codec",
+    "Contract",
+    "Decoded",
+    "Encoder",
+    "Envelope",
+    "Event",
+    "EventSchema",
+    "EventType",
+    "FixedIds",
+    "Frame",
+    "Header",
+    "Position",
+    "RegistryIds",
+    "SchemaArchive",
+    "SchemaIds",
+    "Topic",
+    "TopicAdmin",
+    "TopicChange",
+    "TopicOnBroker",
+    "Topics",
+    "decode_headers",
+    "encode_headers",
+    "format_time_ns",
+    "parse_time_ns",
+    "plan_topics",
+    "read_event",
+    "read_frame",
+    "subject_of",
+]

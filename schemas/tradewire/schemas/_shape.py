@@ -1,0 +1,156 @@
+"""A schema as a tree that the code generators walk: names resolved, logical types settled, sizes known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import fastavro
+from fastavro.read import LOGICAL_READERS
+from fastavro.write import LOGICAL_WRITERS
+
+_SIZE_MIN: Final = {"null": 0, "float": 4, "double": 8}
+_COMPOSITE: Final = ("record", "array", "map", "union")
+
+
+@dataclass(eq=False)
+class Shape:
+    """One type of a schema. ``parts`` are a record's fields, an array's items, a map's values, a union's branches.
+
+    ``logical`` is "decimal", "foreign" for the other logical types that fastavro converts, or "": a logical type that
+    is unknown or incomplete is ignored, as the specification asks.
+    """
+
+    kind: str
+    schema: Mapping[str, Any]
+    logical: str = ""
+    parts: list[Shape] = field(default_factory=list)
+    bytes_min: int = 1
+
+    @property
+    def name(self) -> str:
+        return str(self.schema.get("name", self.kind))
+
+    @property
+    def fields(self) -> list[Mapping[str, Any]]:
+        return list(self.schema["fields"])
+
+    @property
+    def scale(self) -> int:
+        return int(self.schema.get("scale") or 0)
+
+    @property
+    def precision(self) -> int:
+        return int(self.schema["precision"])
+
+    @property
+    def foreign_key(self) -> str:
+        return f"{self.kind}-{self.schema.get('logicalType')}"
+
+    def walk(self) -> Iterator[Shape]:
+        """Each type of the tree once, this one first."""
+        seen: set[int] = set()
+        pending = [self]
+        while pending:
+            shape = pending.pop()
+            if id(shape) not in seen:
+                seen.add(id(shape))
+                yield shape
+                pending.extend(shape.parts)
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether data of the type can be nested without end."""
+        return _has_cycle(self, set(), set())
+
+    @property
+    def is_optional(self) -> bool:
+        """A union of null and one other type, in either order."""
+        return self.kind == "union" and len(self.parts) == 2 and [part.kind for part in self.parts].count("null") == 1
+
+    @property
+    def is_flat_record(self) -> bool:
+        """A record of values that hold no other values: generated code has it in place of a call."""
+        leaves = [leaf for part in self.parts for leaf in (part.parts if part.is_optional else [part])]
+        return self.kind == "record" and not self.logical and not any(leaf.kind in _COMPOSITE for leaf in leaves)
+
+
+def shape_of(schema: Any) -> Shape:
+    """The tree of a schema as JSON gives it.
+
+    Raises:
+        Exception: whatever fastavro raises for a schema that it cannot parse.
+    """
+    named: dict[str, Any] = {}
+    parsed = fastavro.parse_schema(schema, named)
+    shape = _Reader(named).read(parsed)
+    _settle_sizes(shape)
+    return shape
+
+
+class _Reader:
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._known: dict[str, Shape] = {}
+
+    def read(self, schema: Any) -> Shape:
+        if isinstance(schema, list):
+            return Shape("union", {}, parts=[self.read(branch) for branch in schema])
+        if isinstance(schema, str):
+            if schema in self._named:
+                return self._known.get(schema) or self.read(self._named[schema])
+            schema = {"type": schema}
+        kind = {"error": "record"}.get(schema["type"], schema["type"])
+        shape = Shape(kind, schema, _logical(kind, schema))
+        if kind in ("record", "enum", "fixed"):
+            self._known[schema["name"]] = shape
+        if kind == "record":
+            shape.parts.extend(self.read(item["type"]) for item in schema["fields"])
+        elif kind in ("array", "map"):
+            shape.parts.append(self.read(schema["items" if kind == "array" else "values"]))
+        return shape
+
+
+def _logical(kind: str, schema: Mapping[str, Any]) -> str:
+    name = schema.get("logicalType")
+    if name == "decimal" and kind in ("bytes", "fixed"):
+        return "decimal" if schema.get("precision") else ""
+    key = f"{kind}-{name}"
+    return "foreign" if name and (key in LOGICAL_READERS or key in LOGICAL_WRITERS) else ""
+
+
+def _settle_sizes(shape: Shape) -> None:
+    """Least bytes of each type, from below: what contains itself needs no more than its shortest way out."""
+    shapes = list(shape.walk())
+    for item in shapes:
+        item.bytes_min = 0 if item.kind in _COMPOSITE else int(item.schema.get("size", _SIZE_MIN.get(item.kind, 1)))
+    for _ in shapes:  # as many rounds as the tree can be deep; fewer leave a lower bound, which is safe as well
+        changed = False
+        for item in reversed(shapes):
+            least = _least(item)
+            if least > item.bytes_min:
+                item.bytes_min, changed = least, True
+        if not changed:
+            return
+
+
+def _least(shape: Shape) -> int:
+    if shape.kind == "record":
+        return sum(part.bytes_min for part in shape.parts)
+    if shape.kind == "union":
+        return 1 + min((part.bytes_min for part in shape.parts), default=0)
+    return 1 if shape.kind in ("array", "map") else shape.bytes_min
+
+
+def _has_cycle(shape: Shape, above: set[int], done: set[int]) -> bool:
+    key = id(shape)
+    if key in above:
+        return True
+    if key in done:
+        return False
+    above.add(key)
+    found = any(_has_cycle(part, above, done) for part in shape.parts)
+    above.discard(key)
+    done.add(key)
+    return found

@@ -1,0 +1,113 @@
+"""The declared topics on a real broker: look, plan, apply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from tradewire.core.errors import ContractError, KafkaUnavailable
+from tradewire.core.settings import KafkaSettings
+from tradewire.schemas.topics import Topic, TopicChange, TopicOnBroker, plan_topics
+
+_LOOK_AGAIN_S = 0.05
+
+
+class TopicAdmin:
+    """Topics of one cluster. Every call blocks for at most ``timeout_ms`` and raises KafkaUnavailable after it."""
+
+    def __init__(self, kafka: KafkaSettings, timeout_ms: int = 15_000) -> None:
+        # Level 2: a refused connection comes back as our error, not as a stream of lines on stderr.
+        self._admin = AdminClient({**kafka.client_config(), "log_level": 2})
+        self._servers = kafka.bootstrap_servers
+        self._timeout = timeout_ms / 1000
+
+    def found(self, names: Iterable[str]) -> Mapping[str, TopicOnBroker]:
+        """What the broker has of the named topics."""
+        wanted = set(names)
+        try:
+            metadata = self._admin.list_topics(timeout=self._timeout)
+            present = {name: topic for name, topic in metadata.topics.items() if name in wanted and topic.error is None}
+            resources = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+            answers = self._admin.describe_configs(resources, request_timeout=self._timeout) if resources else {}
+            configs = {
+                resource.name: {key: str(entry.value) for key, entry in future.result(self._timeout).items()}
+                for resource, future in answers.items()
+            }
+        except (KafkaException, TimeoutError) as error:
+            raise KafkaUnavailable(
+                f"{self._servers}: topics cannot be read ({error.args[0]}): is a broker running there? "
+                "`tradewire up` starts one"
+            ) from error
+        return {name: TopicOnBroker(len(topic.partitions), configs[name]) for name, topic in present.items()}
+
+    def plan(self, declared: Mapping[str, Topic]) -> list[TopicChange]:
+        """What ``apply`` would do; changes nothing."""
+        return plan_topics(declared, self.found(declared))
+
+    def apply(self, changes: Sequence[TopicChange]) -> list[TopicChange]:
+        """Makes the changes that are not refused and returns those made. Safe to repeat and to run twice at once.
+
+        Raises:
+            ContractError: the broker refuses a change; names the topic. Earlier changes stay made.
+        """
+        made: list[TopicChange] = []
+        new = [change for change in changes if change.action == "create" and change.refused is None]
+        if new:
+            futures = self._admin.create_topics(
+                [
+                    NewTopic(
+                        change.topic.name,
+                        num_partitions=change.topic.partitions,
+                        replication_factor=change.topic.replication,
+                        config=dict(change.config),
+                    )
+                    for change in new
+                ],
+                operation_timeout=self._timeout,
+                request_timeout=self._timeout,
+            )
+            for change in new:
+                self._settle(change, futures[change.topic.name])
+                made.append(change)
+        for change in changes:
+            if change.action == "set config" and change.refused is None:
+                entries = [
+                    ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                    for key, value in change.config.items()
+                ]
+                resource = ConfigResource(ResourceType.TOPIC, change.topic.name, incremental_configs=entries)
+                self._settle(change, self._admin.incremental_alter_configs([resource])[resource])
+                made.append(change)
+        return made
+
+    def ensure(self, declared: Mapping[str, Topic]) -> list[TopicChange]:
+        """``apply(plan(declared))``; returns the refused changes, which are left to a human.
+
+        When it returns, the topics it has made are in the metadata that ``found`` reads.
+        """
+        changes = self.plan(declared)
+        made = {change.topic.name for change in self.apply(changes) if change.action == "create"}
+        # The controller says that a topic is made before every broker knows it; on a busy one that takes a moment.
+        deadline = time.monotonic() + self._timeout
+        while made and (missing := made - set(self.found(made))):
+            if time.monotonic() > deadline:
+                raise KafkaUnavailable(f"{self._servers}: made, and not to be seen yet: {', '.join(sorted(missing))}")
+            time.sleep(_LOOK_AGAIN_S)
+        return [change for change in changes if change.refused is not None]
+
+    def _settle(self, change: TopicChange, future: object) -> None:
+        try:
+            future.result(self._timeout)  # type: ignore[attr-defined]
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.TOPIC_ALREADY_EXISTS:
+                return
+            raise ContractError(f"topic {change.topic.name}: {change.action} refused by the broker: {error}") from error
+        except TimeoutError as error:
+            raise KafkaUnavailable(f"{self._servers}: no answer to {change.action} {change.topic.name}") from error
