@@ -1,0 +1,55 @@
+"""The librdkafka side of a publisher: its settings, and the thread that serves its delivery reports."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from confluent_kafka import Producer
+
+from tradewire.core.settings import KafkaSettings, PublisherSettings
+
+# Headers and key come on top of the value; librdkafka counts them against message.max.bytes.
+_ENVELOPE_BYTES: Final = 32_768
+_POLL_SECONDS: Final = 0.1
+_BUSY_SECONDS: Final = 0.005
+
+
+def producer_config(kafka: KafkaSettings, publisher: PublisherSettings) -> dict[str, str | int | float | bool]:
+    """The librdkafka keys of a publisher: idempotent, all replicas, keys to partitions as in Java and Faust."""
+    return kafka.client_config() | {
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "compression.type": publisher.compression,
+        "linger.ms": publisher.linger_ms,
+        "batch.size": publisher.batch_bytes_max,
+        "batch.num.messages": 100_000,
+        "message.max.bytes": publisher.event_bytes_max + _ENVELOPE_BYTES,
+        "queue.buffering.max.messages": publisher.queue_messages_max,
+        "queue.buffering.max.kbytes": publisher.queue_bytes_max // 1024,
+        "message.timeout.ms": publisher.delivery_timeout_ms,
+    }
+
+
+class Turns:
+    """How often publishing threads have served reports."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+
+def serve(producer: Producer, turns: Turns, stop: threading.Event) -> None:
+    """Serves delivery reports until ``stop`` is set.
+
+    Two threads that pass the interpreter to and fro for every report cost a fifth of the speed. So a thread that
+    publishes serves reports itself every few events, and this one leaves it to that while it is busy.
+    """
+    while not stop.is_set():
+        before = turns.taken
+        producer.poll(_POLL_SECONDS)
+        while turns.taken != before:
+            before = turns.taken
+            stop.wait(_BUSY_SECONDS)

@@ -1,0 +1,39 @@
+"""What publishing an event type needs every time, prepared once: topic, encoder, constant headers, a count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from tradewire.schemas import Contract
+from tradewire.schemas.headers import CONTENT_TYPE, SEQUENCE_DIGITS, SPEC_VERSION
+
+OutHeader = tuple[str, str | bytes | None]
+CE_SPEC_VERSION: Final[OutHeader] = SPEC_VERSION
+CE_CONTENT_TYPE: Final[OutHeader] = CONTENT_TYPE
+
+
+class Route:
+    """An event type on its way to its topic. ``published`` counts events taken by the queue."""
+
+    __slots__ = ("ce_type", "encode", "published", "topic", "type")
+
+    def __init__(self, contract: Contract, type: str) -> None:
+        self.type = type
+        self.topic = contract.topic_of(type)
+        self.encode = contract.codec.encoder(type, self.topic)
+        self.ce_type: OutHeader = ("ce_type", type)
+        self.published = 0
+
+
+def rare_headers(causation_id: str | None, sequence: int | None, tags: Mapping[str, str] | None) -> list[OutHeader]:
+    """The headers that stand between the correlation id and the content type where an event has them."""
+    headers: list[OutHeader] = []
+    if causation_id is not None:
+        headers.append(("ce_causationid", causation_id))
+    if sequence is not None:
+        headers.append(("ce_sequence", f"{sequence:0{SEQUENCE_DIGITS}d}"))
+    if tags:
+        headers.append(("ce_tags", json.dumps(dict(tags), sort_keys=True, separators=(",", ":"))))
+    return headers

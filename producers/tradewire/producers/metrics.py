@@ -1,0 +1,90 @@
+"""Prometheus metrics of all publishers of the process, read when they are scraped: publishing pays nothing for them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tradewire.producers._ledger import Ledger
+from tradewire.producers._route import Route
+
+
+class Measured(Protocol):
+    """What the metrics read of a publisher."""
+
+    @property
+    def pending(self) -> int: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    def routes(self) -> Iterable[Route]: ...
+
+
+class PublisherMetrics(Collector):
+    """``tradewire_published_messages_total`` and its kin, over open publishers and those already closed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[Measured] = set()
+        self._published: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._unknown = 0
+
+    def opened(self, publisher: Measured) -> None:
+        with self._lock:
+            self._open.add(publisher)
+
+    def closed(self, publisher: Measured) -> None:
+        """Keeps its counts: a counter must not fall when a publisher goes."""
+        with self._lock:
+            if publisher in self._open:
+                self._open.discard(publisher)
+                for route in publisher.routes():
+                    self._published[route.type, route.topic] += route.published
+                self._refused.update(publisher.ledger.refused)
+                self._unknown += publisher.ledger.unknown
+
+    def after_fork(self) -> None:
+        """For the child: whoever held the lock is not there."""
+        self._lock = threading.Lock()
+
+    def open_publishers(self) -> list[Measured]:
+        with self._lock:
+            return list(self._open)
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            published, refused, unknown, pending = self._published.copy(), self._refused.copy(), self._unknown, 0
+            for publisher in self._open:
+                for route in publisher.routes():
+                    published[route.type, route.topic] += route.published
+                refused.update(publisher.ledger.refused)
+                unknown += publisher.ledger.unknown
+                pending += publisher.pending
+        taken = CounterMetricFamily(
+            "tradewire_published_messages", "Events taken for publishing.", labels=["type", "topic"]
+        )
+        for (type, topic), count in published.items():
+            taken.add_metric([type, topic], count)
+        errors = CounterMetricFamily(
+            "tradewire_published_messages_exceptions", "Events not taken, by error.", labels=["error"]
+        )
+        for error, count in refused.items():
+            errors.add_metric([error], count)
+        yield taken
+        yield errors
+        yield CounterMetricFamily(
+            "tradewire_published_messages_unconfirmed", "Events taken that the brokers did not confirm.", value=unknown
+        )
+        yield GaugeMetricFamily(
+            "tradewire_publisher_queue_messages", "Events taken whose delivery is not settled yet.", value=pending
+        )
+
+
+METRICS = PublisherMetrics()
+REGISTRY.register(METRICS)
