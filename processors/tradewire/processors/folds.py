@@ -1,0 +1,220 @@
+"""From one record to changed states and records to write: which fold sees which event. No Kafka, no Faust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from tradewire.core.errors import MalformedRecord
+from tradewire.processors.applied import At, source_of
+from tradewire.processors.flows import Step, add_step, step_data, step_of
+from tradewire.processors.projections import candles, last_price, orders, positions
+from tradewire.processors.records import Cause, Forward, RawRecord, Read, headers_of
+from tradewire.processors.tables import CANDLE, FILLS_TOPIC, FLOW, LAST_PRICE, ORDER, POSITION, STEPS_TOPIC, Table
+from tradewire.schemas import Codec, Envelope, decode_headers
+
+TRADE: Final = "market.trade.reported"
+STEP: Final = "flows.step.recorded"
+POSITION_HEADER: Final = "tradewire_position"
+PARTITION_KEY_HEADER: Final = "ce_partitionkey"
+# The types whose data a fold asks for; of all others correlation reads the headers alone.
+FOLDED_TYPES: Final = orders.ORDER_TYPES | {TRADE}
+_NS_PER_MS: Final = 1_000_000
+
+
+class States(Protocol):
+    """The states that the partition of the record being folded may see, and what it wants written.
+
+    A fold reads all it needs, then writes: after an exception nothing of the record has been put.
+    """
+
+    def get(self, table: Table, key: str) -> Any: ...
+    def put(self, table: Table, key: str, state: Any, cause: Cause) -> None: ...
+    def forward(self, record: Forward) -> None: ...
+
+
+class Folds:
+    """Reads records and folds them. Keeps nothing but encoders: all state is behind ``States``."""
+
+    def __init__(self, codec: Codec, *, source: str, candle_interval_ms: int) -> None:
+        """Looks up the schema ids of what will be written.
+
+        Raises:
+            RegistryUnavailable, ContractError: an id cannot be had.
+        """
+        self._codec = codec
+        self._source = source
+        self._interval_ms = candle_interval_ms
+        self._sources: dict[tuple[str, int], str] = {}
+        self._encode_step = codec.encoder(STEP, STEPS_TOPIC)
+        self._encoders = {
+            table.name: codec.encoder(table.type, table.topic) for table in (LAST_PRICE, CANDLE, ORDER, POSITION, FLOW)
+        }
+
+    def read(self, record: RawRecord) -> Read:
+        """Takes a record apart, as far as its folds will ask.
+
+        Raises:
+            MalformedRecord: the record is at fault.
+            UnknownSchemaId, RegistryUnavailable: it may be fine; keep it and try again.
+        """
+        at = At(self._source_of(record.topic, record.partition), record.offset)
+        if record.topic == STEPS_TOPIC:
+            return Read(record, at, at, None, self._codec.decode(record.value).data)
+        envelope = decode_headers(record.headers, fallback_time_ns=record.timestamp * _NS_PER_MS)
+        data: Mapping[str, Any] | None = None
+        if envelope.type in FOLDED_TYPES:
+            decoded = self._codec.decode(record.value)
+            if decoded.type != envelope.type:
+                raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {decoded.type}")
+            data = decoded.data
+        origin = _origin(record) if record.topic == FILLS_TOPIC else at
+        return Read(record, at, origin, envelope, data)
+
+    def fold(self, read: Read, states: States) -> None:
+        """Folds one record into the states it concerns.
+
+        An event of a domain topic becomes a step of its flow before anything else, so a flow shows the event too whose
+        projection fails.
+
+        Raises:
+            ProcessingError, MalformedRecord: the record cannot be folded; no state was put for it.
+        """
+        if read.envelope is None:
+            self._fold_step(read, states)
+        elif read.record.topic == FILLS_TOPIC:
+            self._fold_fill(read, read.envelope, states)
+        else:
+            states.forward(self._step(read, read.envelope))
+            if read.envelope.type == TRADE:
+                self._fold_trade(read, read.envelope, states)
+            elif read.data is not None:
+                self._fold_order(read, read.envelope, states)
+
+    def encode(self, table: Table, state: Any) -> bytes:
+        """The framed value of a state. Raises ContractError or ProcessingError if it does not fit its schema."""
+        return self._encoders[table.name](table.data_of(state))
+
+    def decode(self, table: Table, value: bytes) -> Any:
+        """The state of a framed value. Raises MalformedRecord, UnknownSchemaId, RegistryUnavailable."""
+        return table.state_of(self._codec.decode(value).data)
+
+    def headers(self, table: Table, key: str, cause: Cause) -> list[tuple[str, bytes | None]]:
+        """The envelope of a changed state."""
+        return headers_of(table.type, self._source, key, cause)
+
+    def _source_of(self, topic: str, partition: int) -> str:
+        place = (topic, partition)
+        source = self._sources.get(place)
+        if source is None:
+            source = self._sources[place] = source_of(topic, partition)
+        return source
+
+    def _step(self, read: Read, envelope: Envelope) -> Forward:
+        record = read.record
+        step = Step(
+            envelope.id,
+            envelope.type,
+            envelope.source,
+            envelope.subject,
+            envelope.causation_id,
+            envelope.time_ns,
+            record.timestamp * _NS_PER_MS,
+            record.topic,
+            record.partition,
+            record.offset,
+        )
+        cause = Cause(envelope.id, envelope.correlation_id, envelope.time_ns, read.at)
+        value = self._encode_step(step_data(envelope.correlation_id, step))
+        headers = headers_of(STEP, self._source, envelope.correlation_id, cause)
+        return Forward(STEPS_TOPIC, envelope.correlation_id.encode(), value, headers)
+
+    def _fold_step(self, read: Read, states: States) -> None:
+        data = _required(read)
+        step, correlation_id = step_of(data), data["correlation_id"]
+        before = states.get(FLOW, correlation_id)
+        flow = add_step(before, correlation_id, step, read.at)
+        if flow is not before:
+            states.put(FLOW, correlation_id, flow, Cause(step.event_id, correlation_id, step.occurred_ns, read.at))
+
+    def _fold_trade(self, read: Read, envelope: Envelope, states: States) -> None:
+        trade, at, cause = _required(read), read.at, _cause(read, envelope)
+        key = _key(read, envelope)
+        before: last_price.LastPrice | None = states.get(LAST_PRICE, key)
+        newest_ns = before.candle.open_time_ns if before is not None and before.candle is not None else None
+        open_ns = candles.open_time_of(trade["trade_time_ns"], self._interval_ms)
+        late = newest_ns is not None and open_ns < newest_ns
+        candle_key = f"{key}:{self._interval_ms}:{open_ns}"
+        candle_before = states.get(CANDLE, candle_key)
+        candle = candles.apply_trade(candle_before, trade, at, self._interval_ms, late=late)
+        after = last_price.apply_trade(before, trade, at, candle)
+        if newest_ns is not None and open_ns > newest_ns:
+            ended_key = f"{key}:{self._interval_ms}:{newest_ns}"
+            ended = states.get(CANDLE, ended_key)
+            if ended is not None and not ended.closed:
+                states.put(CANDLE, ended_key, candles.closed(ended), cause)
+        if candle is not candle_before:
+            states.put(CANDLE, candle_key, candle, cause)
+        if after is not before:
+            states.put(LAST_PRICE, key, after, cause)
+
+    def _fold_order(self, read: Read, envelope: Envelope, states: States) -> None:
+        data, at, key = _required(read), read.at, _key(read, envelope)
+        before = states.get(ORDER, key)
+        order = orders.apply_event(before, envelope.type, data, envelope.time_ns, at)
+        if order is not before:
+            states.put(ORDER, key, order, _cause(read, envelope))
+        # Asked of the state and not of the change: a fill delivered again must go on again, to the same end.
+        if envelope.type == orders.FILLED and not orders.is_repeat(order, data, at):
+            states.forward(_fill(read, positions.position_key(data["account"], data["symbol"])))
+
+    def _fold_fill(self, read: Read, envelope: Envelope, states: States) -> None:
+        fill = _required(read)
+        key = positions.position_key(fill["account"], fill["symbol"])
+        before = states.get(POSITION, key)
+        position = positions.apply_fill(before, fill, read.origin)
+        if position is not before:
+            states.put(POSITION, key, position, _cause(read, envelope))
+
+
+def _required(read: Read) -> Mapping[str, Any]:
+    if read.data is None:
+        raise MalformedRecord(f"a record of {read.record.topic} is of a type that does not belong there")
+    return read.data
+
+
+def _cause(read: Read, envelope: Envelope) -> Cause:
+    return Cause(envelope.id, envelope.correlation_id, envelope.time_ns, read.at)
+
+
+def _key(read: Read, envelope: Envelope) -> str:
+    """The record's key decides its partition, so states are kept under it: one state, one partition, one writer."""
+    key = read.record.key
+    if key is None:
+        return envelope.subject
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRecord(f"the key is not UTF-8: {key[:64]!r}") from error
+
+
+def _fill(read: Read, key: str) -> Forward:
+    """The fill as it was read, under the key of its position; ``tradewire_position`` says where it lies."""
+    return Forward(
+        FILLS_TOPIC,
+        key.encode(),
+        read.record.value,
+        [
+            *read.record.headers,
+            (PARTITION_KEY_HEADER, key.encode()),
+            (POSITION_HEADER, f"{read.at.source}:{read.at.offset}".encode()),
+        ],
+    )
+
+
+def _origin(record: RawRecord) -> At:
+    text = (dict(record.headers).get(POSITION_HEADER) or b"").decode(errors="replace")
+    source, _, offset = text.rpartition(":")
+    if not source or not offset.isdecimal():
+        raise MalformedRecord(f"header {POSITION_HEADER} is {text!r}, not topic:partition:offset")
+    return At(source, int(offset))

@@ -1,0 +1,60 @@
+"""What a worker counts, for Prometheus. One process is one worker; the names are part of the platform's surface."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+
+class WorkerMetrics:
+    """The series of one worker, in a registry of their own in tests."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.events = Counter(
+            "tradewire_worker_events_total", "Events folded, by type (repeats included).", ["type"], registry=registry
+        )
+        self.outputs = Counter(
+            "tradewire_worker_outputs_total", "Records written and confirmed, by topic.", ["topic"], registry=registry
+        )
+        self.dead_letters = Counter(
+            "tradewire_worker_dead_letters_total",
+            "Dead letters, by topic of the record.",
+            ["topic"],
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "tradewire_worker_batch_rows",
+            "Records per batch.",
+            buckets=(1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000),
+            registry=registry,
+        )
+        self.fold_seconds = Histogram(
+            "tradewire_worker_fold_seconds",
+            "Time to read and fold one batch.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+            registry=registry,
+        )
+        self.confirm_seconds = Histogram(
+            "tradewire_worker_confirm_seconds",
+            "Time from the end of the fold until all its records are confirmed and stored.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+            registry=registry,
+        )
+        self.handling_seconds = Histogram(
+            "tradewire_worker_event_to_handler_seconds",
+            "Age by its Kafka timestamp of the oldest record of a fetch when its fold begins, by topic.",
+            ["topic"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 60),
+            registry=registry,
+        )
+        self.committed_offset = Gauge(
+            "tradewire_worker_committed_offset", "Offset last committed.", ["topic", "partition"], registry=registry
+        )
+        self.lag = Gauge(
+            "tradewire_worker_lag",
+            "Records behind the end that are not committed, at the last commit.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.registry_waits = Counter(
+            "tradewire_worker_registry_waits_total", "Times a batch waited for a schema.", registry=registry
+        )

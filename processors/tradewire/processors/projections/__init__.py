@@ -1,0 +1,1 @@
+"""Read models as plain folds: last price, candles, orders, positions. No Kafka and no Faust in here."""

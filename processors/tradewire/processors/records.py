@@ -1,0 +1,79 @@
+"""What goes in and out of the folds: records as read, records to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from tradewire.core.ids import derived_id
+from tradewire.processors.applied import At
+from tradewire.schemas import Envelope, Header
+from tradewire.schemas.headers import CONTENT_TYPE, SPEC_VERSION, format_time_ns
+
+
+class RawRecord(Protocol):
+    """A Kafka record as the consumer gives it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[Header]: ...
+
+
+class Cause(NamedTuple):
+    """The event that an output comes from, and the record (of the topic that the worker read) that brought it."""
+
+    event_id: str
+    correlation_id: str
+    time_ns: int
+    at: At
+
+
+class Read(NamedTuple):
+    """A record taken apart: ``envelope`` is None on flows.steps, which needs none, ``data`` where nobody asks for it.
+
+    ``origin`` is where the event lies in its own topic: ``at`` itself, but for records that were keyed anew.
+    """
+
+    record: RawRecord
+    at: At
+    origin: At
+    envelope: Envelope | None
+    data: Mapping[str, Any] | None
+
+
+class Forward(NamedTuple):
+    """A record to write that is not a state: a step, a fill under another key, a dead letter."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+
+
+def headers_of(type: str, source: str, subject: str, cause: Cause) -> list[Header]:
+    """The envelope of an output: the same cause gives the same id, so an output repeated after a crash is known as one.
+
+    It joins the flow of its cause, and its time is that of its cause.
+    """
+    return [
+        SPEC_VERSION,
+        ("ce_id", derived_id(type, subject, *cause.at).encode()),
+        ("ce_type", type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", format_time_ns(cause.time_ns).encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_correlationid", cause.correlation_id.encode()),
+        ("ce_causationid", cause.event_id.encode()),
+        CONTENT_TYPE,
+    ]

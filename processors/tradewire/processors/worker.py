@@ -1,0 +1,263 @@
+"""The worker process: ``python -m tradewire.processors.worker``.
+
+Correlation and the read models, state in RocksDB, effectively once. Crash-only: kill it at any moment and start it
+again, it goes on where it stood. Exit codes: 0 stopped by SIGTERM or SIGINT, 2 a setting or topic is wrong (starting
+again will not help), 70 anything else (start it again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import shutil
+import signal
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn, TextIO
+
+import uvloop
+from faust.exceptions import ConsistencyError
+from prometheus_client import start_http_server
+
+from tradewire.core.errors import ProcessingError, SettingsError, TradewireError
+from tradewire.core.logs import configure_logs, get_logger
+from tradewire.core.settings import Settings, load_settings
+from tradewire.processors._engine import Engine, refuse_unequal_partitions
+from tradewire.processors._faust_app import WorkerApp
+from tradewire.processors._faust_store import FaustStore, declare_table
+from tradewire.processors._outbox import Outbox
+from tradewire.processors.dead_letters import topic_of
+from tradewire.processors.folds import Folds
+from tradewire.processors.liveness import Progress
+from tradewire.processors.metrics import WorkerMetrics
+from tradewire.processors.tables import FILLS_TOPIC, STEPS_TOPIC, TABLES
+from tradewire.schemas import Contract, Topic, TopicAdmin, Topics
+
+_log = get_logger(__name__)
+
+EXIT_REFUSED: Final = 2
+EXIT_CRASHED: Final = 70
+STOP_TIMEOUT_S: Final = 20.0
+COMMIT_INTERVAL_S: Final = 0.5
+# Of the session: a worker that cannot write, or not finish, ends before another owns its partitions.
+CONFIRM_SHARE: Final = 0.8
+DRAIN_SHARE: Final = 0.5
+# Domains of the platform's own making: their records are no events to correlate.
+_DERIVED_DOMAINS: Final = frozenset({"flows", "readmodel", "positions", "deadletter", "commands"})
+DEAD_LETTER_RETENTION_MS: Final = 30 * 24 * 3_600 * 1_000
+
+
+def source_topics(topics: Topics) -> list[str]:
+    """The topics whose events the worker correlates: all that are declared but the derived ones."""
+    return sorted(topic.name for topic in topics.values() if topic.domain not in _DERIVED_DOMAINS)
+
+
+def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
+    """The topics that the worker writes; it creates those that are missing.
+
+    Raises:
+        ProcessingError: one is not declared; names it.
+    """
+    missing = [name for name in _written() if name not in topics]
+    if missing:
+        raise ProcessingError(f"the file of topics does not declare {', '.join(missing)}, which the worker writes")
+    letters = topic_of(group)
+    return {name: topics[name] for name in _written()} | {
+        letters: topics.get(letters)
+        or Topic(letters, "deadletter", key="as in the source topic", retention_ms=DEAD_LETTER_RETENTION_MS)
+    }
+
+
+def _written() -> list[str]:
+    return [STEPS_TOPIC, FILLS_TOPIC, *(table.topic for table in TABLES)]
+
+
+def leave(reason: str) -> NoReturn:
+    """Ends the process at once, nothing more committed: what was not settled is read again by the next one."""
+    _log.critical("worker ends", reason=reason)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_CRASHED)
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[str]:
+    """Makes the data folder this process's own and yields the name under which it is a member of its group.
+
+    The name stays with the folder: a restart takes the place of the process before it, without waiting for its session
+    to end.
+
+    Raises:
+        SettingsError: another worker has the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock: TextIO
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(f"worker.data_folder {folder} belongs to another running worker") from None
+        name_file = folder / "instance_id"
+        if not name_file.exists():
+            name_file.write_text(f"worker-{uuid.uuid4().hex[:12]}")
+        yield name_file.read_text().strip()
+
+
+class Worker:
+    """One worker, built from settings; ``run`` starts it and returns when it was told to stop."""
+
+    def __init__(self, settings: Settings, contract: Contract, instance_id: str, metrics: WorkerMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._progress = Progress(settings.worker.data_folder)
+        self._tables_folder = settings.worker.data_folder / "faust"
+        group = settings.worker.group
+        sources = source_topics(contract.topics)
+        partitions = self._prepare_topics(contract.topics, sources)
+        folds = Folds(
+            contract.codec,
+            source=f"tradewire.processors/{group}",
+            candle_interval_ms=settings.worker.candle_interval_ms,
+        )
+        self.app = self._new_app(instance_id)
+        tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in TABLES}
+        for name in (*sources, STEPS_TOPIC, FILLS_TOPIC):
+            self.app.topics.add(
+                self.app.topic(
+                    name,
+                    key_type=bytes,
+                    value_type=bytes,
+                    key_serializer="raw",
+                    value_serializer="raw",
+                    allow_empty=True,
+                )
+            )
+        session_s = settings.worker.session_timeout_ms / 1000
+        self._outbox = Outbox(settings.kafka, leave, confirm_timeout_s=session_s * CONFIRM_SHARE)
+        self.app.engine = Engine(folds, self._outbox, FaustStore(tables), group=group, metrics=metrics, leave=leave)
+
+    def _prepare_topics(self, topics: Topics, sources: list[str]) -> Mapping[str, int]:
+        admin = TopicAdmin(self._settings.kafka)
+        written = worker_topics(topics, self._settings.worker.group)
+        admin.ensure(written)
+        found = admin.found([*sources, *written])
+        missing = sorted({*sources, *written} - set(found))
+        if missing:
+            raise ProcessingError(
+                f"{self._settings.kafka.bootstrap_servers} does not have {', '.join(missing)}: "
+                "run `tradewire topics apply`"
+            )
+        partitions = {name: topic.partitions for name, topic in found.items()}
+        refuse_unequal_partitions(partitions, TABLES)
+        return partitions
+
+    def _new_app(self, instance_id: str) -> WorkerApp:
+        settings = self._settings
+        session_s = settings.worker.session_timeout_ms / 1000
+        return WorkerApp(
+            settings.worker.group,
+            drain_timeout_s=session_s * DRAIN_SHARE,
+            kafka=settings.kafka,
+            instance_id=instance_id,
+            on_committed=self._on_committed,
+            broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers.split(",")],
+            broker_client_id=settings.kafka.client_id,
+            broker_commit_interval=COMMIT_INTERVAL_S,
+            broker_max_poll_records=settings.worker.batch_rows_max,
+            broker_max_poll_interval=300.0,
+            broker_request_timeout=session_s + 10,
+            broker_session_timeout=session_s,
+            broker_rebalance_timeout=60.0,
+            broker_heartbeat_interval=session_s / 10,
+            consumer_auto_offset_reset="earliest",
+            datadir=str(self._tables_folder.absolute()),
+            store="rocksdb://",
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            autodiscover=False,
+        )
+
+    def _on_committed(self, offsets: Mapping[Any, int], lags: Mapping[Any, int]) -> None:
+        self._progress.committed({f"{tp.topic}:{tp.partition}": offset for tp, offset in offsets.items()})
+        for tp, offset in offsets.items():
+            self._metrics.committed_offset.labels(tp.topic, tp.partition).set(offset)
+            self._metrics.lag.labels(tp.topic, tp.partition).set(lags[tp])
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until ``stop`` is set, then finishes what was begun, commits it and returns.
+
+        Ends the process if Faust gives up: its parts are then in no known state.
+        """
+        await self.app.start()
+        _log.info("worker runs", group=self._settings.worker.group)
+        crashed = asyncio.create_task(self.app._crashed.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([crashed, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if crashed.done():
+            reason = self.app.crash_reason
+            if isinstance(reason, ConsistencyError):
+                # The local tables are ahead of their topics, which were made anew or have lost records.
+                _log.error("local tables are dropped and rebuilt", reason=str(reason))
+                shutil.rmtree(self._tables_folder, ignore_errors=True)
+            leave(f"Faust gave up: {reason!r}")
+        self.app.consumer.stop_flow()
+        await self.app.engine.drained(STOP_TIMEOUT_S / 2)
+        await self.app.consumer.commit()
+        self._outbox.close(STOP_TIMEOUT_S / 4)
+        await self.app.stop()
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop, loop)
+    with own_folder(settings.worker.data_folder) as instance_id:
+        metrics = WorkerMetrics()
+        if settings.worker.metrics_port is not None:
+            start_http_server(settings.worker.metrics_port)
+        await Worker(settings, Contract.load(settings), instance_id, metrics).run(stop)
+
+
+def _on_signal(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    stop.set()
+    # One hung part must not hold up the end: the next start makes good what this one leaves.
+    loop.call_later(STOP_TIMEOUT_S, leave, "told to stop and did not in time")
+
+
+def main() -> int:
+    """Reads the settings and runs a worker until it is told to stop; returns the exit code."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
+    configure_logs(settings.log.level, settings.log.format, component="worker")
+    for name in ("faust", "mode", "aiokafka", "tradewire.processors._faust_app"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    # States are many small tuples without cycles: looking through all of them again and again finds nothing.
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        asyncio.run(_main(settings))
+    except TradewireError as error:
+        _log.critical("worker ends", reason=str(error))
+        return EXIT_CRASHED if error.retriable else EXIT_REFUSED
+    except Exception as error:
+        _log.critical("worker ends", reason=repr(error), exc_info=True)
+        leave(repr(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""A broker of this room's own: what is read back are whole topics, which the tests of other rooms write to as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.processors.running import Broker
+
+from tradewire.core import load_settings
+from tradewire.core.settings import KafkaSettings, RegistrySettings
+from tradewire.operations.setup import apply_contract
+from tradewire.operations.stack import ToolMissing, find_java
+from tradewire.operations.stack.cluster import local_kafka
+
+
+@pytest.fixture(scope="session")
+def broker(registry_settings: RegistrySettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with all topics."""
+    try:
+        find_java()
+    except ToolMissing as error:
+        pytest.skip(f"no broker can be started here: {error}")
+    with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        settings = load_settings(
+            kafka=KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).model_dump(),
+            registry=registry_settings.model_dump() | {"archive_folder": tmp_path_factory.mktemp("archive")},
+        )
+        apply_contract(settings)
+        made = Broker(settings, kafka)
+        yield made
+        made.close()

@@ -1,0 +1,212 @@
+"""A worker process under test, the broker that it works on, and what can be read back from it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from tests.processors.pure import PureWorker, Record
+from tests.waiting import wait_until
+
+from tradewire.core import Settings
+from tradewire.operations.stack.cluster import LocalKafka
+from tradewire.processors.records import Forward
+from tradewire.processors.tables import FILLS_TOPIC, STEPS_TOPIC, TABLES
+from tradewire.schemas import Contract, Event, Header, encode_headers
+
+_NOT_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+)
+CONSUMED = ("market.events", "trading.events", "system.events", STEPS_TOPIC, FILLS_TOPIC)
+
+
+def steps_about(found: dict[str, dict[str, Any]], prefix: str) -> int:
+    """Number of steps in the flows of one test's events."""
+    return sum(prefix in step["subject"] for flow in found["flow"].values() for step in flow["steps"])
+
+
+class Broker:
+    """Publishes to a broker and reads whole topics back."""
+
+    def __init__(self, settings: Settings, kafka: LocalKafka) -> None:
+        self.kafka = kafka
+        self.settings = settings
+        self.contract = Contract.load(settings)
+        self._consumers: dict[str, Consumer] = {}
+        self._producer = Producer(
+            {**settings.kafka.client_config(), "partitioner": "murmur2_random", "enable.idempotence": True}
+        )
+
+    def publish(self, events: Iterable[Event]) -> int:
+        """Delivers events; returns how many."""
+        count = 0
+        for event in events:
+            topic = self.contract.topic_of(event.type)
+            value = self.contract.codec.encode(event.type, event.data, topic)
+            self._produce(topic, event.subject.encode(), value, encode_headers(event))
+            count += 1
+        assert self._producer.flush(60) == 0
+        return count
+
+    def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
+        """Delivers one record as it is."""
+        self._produce(topic, key, value, headers)
+        assert self._producer.flush(60) == 0
+
+    def _produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=headers)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def log(self, *topics: str) -> list[Record]:
+        """All records of topics, each partition in order."""
+        consumer = self._consumer("reader")
+        try:
+            known = consumer.list_topics(timeout=10).topics
+            left = {}
+            for place in [TopicPartition(name, number) for name in topics for number in known[name].partitions]:
+                low, high = consumer.get_watermark_offsets(place, timeout=10)
+                if low < high:
+                    left[place.topic, place.partition] = (low, high)
+            consumer.assign([TopicPartition(*place, low) for place, (low, _) in left.items()])
+            records = []
+            while left:
+                for message in consumer.consume(5_000, timeout=0.2):
+                    assert message.error() is None, message.error()
+                    record = Record(
+                        str(message.topic()),
+                        int(message.partition() or 0),
+                        int(message.offset() or 0),
+                        message.timestamp()[1],
+                        message.key(),
+                        message.value(),
+                        tuple(message.headers() or ()),
+                    )
+                    place = (record.topic, record.partition)
+                    if place in left and record.offset < left[place][1]:
+                        records.append(record)
+                        if record.offset + 1 == left[place][1]:
+                            del left[place]
+            return records
+        finally:
+            consumer.close()
+
+    def read_models(self) -> dict[str, dict[str, Any]]:
+        """The newest state of every key by table, as the topics have it."""
+        newest: dict[str, dict[str, Any]] = {table.name: {} for table in TABLES}
+        names = {table.topic: table.name for table in TABLES}
+        for record in self.log(*names):
+            assert record.key is not None
+            newest[names[record.topic]][record.key.decode()] = self.contract.codec.decode(record.value).data
+        return newest
+
+    def folded(self) -> dict[str, dict[str, Any]]:
+        """The same by a plain fold over the logs that the worker reads."""
+        worker = _LogReader(self.contract)
+        worker.take(self.log(*CONSUMED))
+        return {
+            table.name: {key: dict(table.data_of(state)) for key, state in worker.states[table.name].items()}
+            for table in TABLES
+        }
+
+    def behind(self, group: str) -> int:
+        """Records that a group has not committed yet; very many while the broker cannot tell."""
+        consumer = self._consumers.get(group)
+        if consumer is None:
+            consumer = self._consumers[group] = self._consumer(group)
+        known = consumer.list_topics(timeout=10).topics
+        places = [TopicPartition(name, number) for name in CONSUMED for number in known[name].partitions]
+        try:
+            committed = consumer.committed(places, timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_YET:
+                return sys.maxsize
+            raise
+        behind = 0
+        for place in committed:
+            low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
+            behind += high - max(low, place.offset)
+        return behind
+
+    def close(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.close()
+        self._producer.close()
+
+    def _consumer(self, group: str) -> Consumer:
+        return Consumer({**self.settings.kafka.client_config(), "group.id": group, "enable.auto.commit": False})
+
+
+class _LogReader(PureWorker):
+    """Writes nothing: what the worker forwarded is in the logs already."""
+
+    def append(self, forward: Forward) -> None:
+        pass
+
+
+class RunningWorker:
+    """``python -m tradewire.processors.worker`` as a process, with a group and a data folder of its own."""
+
+    def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int) -> None:
+        self.group = group
+        self.folder = folder
+        self._broker = broker
+        settings = broker.settings
+        self._environment = {
+            **os.environ,
+            "TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+            "TRADEWIRE_REGISTRY__URL": settings.registry.url,
+            "TRADEWIRE_REGISTRY__ARCHIVE_FOLDER": str(settings.registry.archive_folder),
+            "TRADEWIRE_WORKER__GROUP": group,
+            "TRADEWIRE_WORKER__DATA_FOLDER": str(folder),
+            **{f"TRADEWIRE_WORKER__{name.upper()}": str(value) for name, value in worker_settings.items()},
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log_file = folder.parent / f"{folder.name}.log"
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tradewire.processors.worker"], env=self._environment, stdout=log, stderr=log
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(40)
+
+    def wait_until_done(self, within_s: float = 90.0) -> None:
+        """Returns when the group has committed all that there is to read."""
+        wait_until(lambda: self._broker.behind(self.group) == 0, within_s=within_s, alive=self.process.poll)
+
+    def wait_until_behind_by_less_than(self, records: int, within_s: float = 60.0) -> None:
+        wait_until(lambda: self._broker.behind(self.group) < records, within_s=within_s, alive=self.process.poll)
+
+    def __enter__(self) -> RunningWorker:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.kill()

@@ -1,0 +1,157 @@
+"""The worker process on a real broker."""
+
+from __future__ import annotations
+
+import urllib.request
+from decimal import Decimal
+
+import pytest
+from tests.processors.running import Broker, RunningWorker, steps_about
+from tests.processors.workload import Workload
+from tests.waiting import wait_until
+
+from tradewire.operations.stack import free_ports
+from tradewire.processors import read_progress
+from tradewire.schemas import ArchivedSchema, Event, SchemaArchive, decode_headers, encode_headers
+from tradewire.schemas.codec import FRAME
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def worker(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> RunningWorker:
+    (port,) = free_ports(1)
+    running = RunningWorker(broker, "main", tmp_path_factory.mktemp("main") / "data", metrics_port=port)
+    running.metrics_url = f"http://127.0.0.1:{port}/metrics"  # type: ignore[attr-defined]
+    with running:
+        yield running  # type: ignore[misc]
+
+
+def test_read_models_and_flows_are_a_fold_of_the_log(broker: Broker, worker: RunningWorker) -> None:
+    count = broker.publish(Workload(1, "fold.").events(2_000, orders_share=0.2))
+    worker.wait_until_done()
+    found, expected = broker.read_models(), broker.folded()
+    for table in expected:
+        assert expected[table], table
+        assert found[table] == expected[table]
+    assert steps_about(found, "fold.") == count
+
+
+def test_a_chain_of_causes_becomes_a_tree_with_latencies(broker: Broker, worker: RunningWorker) -> None:
+    made = Workload(2, "tree.")
+    first = made.trade()
+    order = {
+        "order_id": "tree.o1",
+        "account": "tree.acc",
+        "symbol": "tree.S",
+        "venue": "v",
+        "side": "BUY",
+        "order_type": "MARKET",
+        "quantity": Decimal(1),
+    }
+    created = made._event("trading.order.created", "tree.o1", order, first)
+    base = {name: order[name] for name in ("order_id", "account", "symbol", "venue")}
+    accepted = made._event("trading.order.accepted", "tree.o1", base, created)
+    # The effect reaches the broker before its cause.
+    broker.publish([first, accepted, created])
+    worker.wait_until_done()
+    flow = broker.read_models()["flow"][first.correlation_id]
+    assert [(step["event_type"], step["depth"], step["orphan"]) for step in flow["steps"]] == [
+        ("market.trade.reported", 0, False),
+        ("trading.order.created", 1, False),
+        ("trading.order.accepted", 2, False),
+    ]
+    assert flow["steps"][1]["hop_latency_ns"] == created.time_ns - first.time_ns
+    assert flow["root_event_id"] == first.id
+
+
+def test_outputs_are_events_that_join_the_flow_of_their_cause(broker: Broker, worker: RunningWorker) -> None:
+    made = Workload(3, "headers.")
+    trade = made.trade()
+    broker.publish([trade])
+    worker.wait_until_done()
+    (record,) = [one for one in broker.log("readmodel.last_price.v1") if one.key == trade.subject.encode()]
+    envelope = decode_headers(record.headers)
+    assert (envelope.type, envelope.subject) == ("readmodel.last_price.changed", trade.subject)
+    assert (envelope.correlation_id, envelope.causation_id) == (trade.correlation_id, trade.id)
+    assert envelope.time_ns == trade.time_ns
+    assert envelope.source == "tradewire.processors/main"
+
+
+def test_a_poison_record_is_parked_and_those_behind_it_go_on(broker: Broker, worker: RunningWorker) -> None:
+    made = Workload(4, "poison.")
+    before, after = made.trade(), made.trade()
+    headers = [("ce_id", b"x"), ("ce_type", b"market.trade.reported"), ("ce_source", b"t"), ("other", b"\xff")]
+    after = Event(**{**{name: getattr(after, name) for name in Event.__slots__}, "subject": before.subject})
+    broker.publish([before])
+    broker.produce("market.events", before.subject.encode(), b"not a frame", headers)
+    broker.produce("market.events", before.subject.encode(), None, headers)
+    broker.produce("market.events", before.subject.encode(), b"x", [])
+    broker.produce("flows.steps", b"c", b"no step", [])
+    broker.produce("positions.fills", b"c", b"no fill", headers)
+    broker.publish([after])
+    worker.wait_until_done()
+    assert broker.read_models()["last_price"][before.subject]["trade_count"] == 2
+    letters = [dict(record.headers) for record in broker.log("deadletter.main")]
+    assert sorted(str(letter["__dlq.errors.topic"]) for letter in letters) == sorted(
+        str(topic) for topic in [b"market.events"] * 3 + [b"flows.steps", b"positions.fills"]
+    )
+    (first, *_) = [record for record in broker.log("deadletter.main") if record.value == b"not a frame"]
+    assert first.key == before.subject.encode()
+    assert [record.value for record in broker.log("deadletter.main")].count(None) == 1
+    assert list(first.headers[: len(headers)]) == headers
+    assert "0x6e" in str(dict(first.headers)["__dlq.errors.message"])
+
+
+def test_the_worker_says_what_it_has_done(broker: Broker, worker: RunningWorker) -> None:
+    broker.publish(Workload(5, "metrics.").events(50))
+    worker.wait_until_done()
+    url = worker.metrics_url  # type: ignore[attr-defined]
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+        text = answer.read().decode()
+    assert 'tradewire_worker_events_total{type="market.trade.reported"}' in text
+    assert "tradewire_worker_event_to_handler_seconds_bucket" in text
+    progress = wait_until(lambda: read_progress(worker.folder))
+    assert progress["pid"] == worker.process.pid
+    assert progress["committed"]["market.events:0"] > 0
+
+
+def test_an_event_whose_schema_cannot_be_had_is_waited_for_and_not_parked(
+    broker: Broker, worker: RunningWorker
+) -> None:
+    """The registry of its writer may be back in a moment; the record itself is fine."""
+    made = Workload(8, "schema.")
+    trade, schema = made.trade(), broker.contract.catalogue["market.trade.reported"].latest
+    value = broker.contract.codec.encode(trade.type, trade.data, "market.events")
+    unknown = 777_777
+    letters = len(broker.log("deadletter.main"))
+    headers = encode_headers(trade)
+    broker.produce("market.events", trade.subject.encode(), FRAME.pack(0, unknown) + value[FRAME.size :], headers)
+    wait_until(lambda: "waiting for a schema" in worker.log_file.read_text(), within_s=30, alive=worker.process.poll)
+    assert broker.behind(worker.group) > 0
+    archive = broker.settings.registry.archive_folder
+    assert archive is not None
+    SchemaArchive(archive).put(ArchivedSchema(unknown, "", schema.text))
+    worker.wait_until_done()
+    assert broker.read_models()["last_price"][trade.subject]["trade_count"] == 1
+    assert len(broker.log("deadletter.main")) == letters
+
+
+def test_a_second_worker_on_the_same_folder_is_refused(broker: Broker, worker: RunningWorker) -> None:
+    second = RunningWorker(broker, "other", worker.folder)
+    second.log_file = worker.folder.parent / "second.log"
+    second.start()
+    assert second.process.wait(30) == 2
+    assert str(worker.folder) in second.log_file.read_text()
+
+
+def test_sigterm_commits_what_was_done_and_a_restart_repeats_nothing(broker: Broker, worker: RunningWorker) -> None:
+    broker.publish(Workload(6, "stop.").events(200))
+    worker.wait_until_done()
+    assert worker.stop() == 0
+    before = {topic: len(broker.log(topic)) for topic in ("flows.steps", "flows.state", "readmodel.order.v1")}
+    worker.start()
+    broker.publish(Workload(7, "again.").events(1, orders_share=0))
+    worker.wait_until_done()
+    after = {topic: len(broker.log(topic)) for topic in before}
+    assert after == {**before, "flows.steps": before["flows.steps"] + 1, "flows.state": before["flows.state"] + 1}

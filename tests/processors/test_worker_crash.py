@@ -1,0 +1,65 @@
+"""kill -9 at any moment, and the folder gone: the states end as if nothing had happened."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rocksdict
+from tests.processors.running import Broker, RunningWorker, steps_about
+from tests.processors.workload import Workload
+from tests.waiting import wait_until
+
+from tradewire.processors import read_progress
+from tradewire.processors.tables import TABLES
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
+
+
+def local_tables(folder: Path, broker: Broker) -> dict[str, dict[str, Any]]:
+    """What the stopped worker has in its RocksDB files."""
+    found: dict[str, dict[str, Any]] = {}
+    for table in TABLES:
+        found[table.name] = {}
+        for path in folder.glob(f"faust/**/{table.name}-*.db"):
+            store = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+            for key, value in store.items():
+                if not key.startswith(b"__faust"):
+                    found[table.name][key.decode()] = broker.contract.codec.decode(value).data
+            store.close()
+    return found
+
+
+def test_a_worker_killed_twice_in_mid_load_ends_with_the_fold_of_the_log(broker: Broker, tmp_path: Path) -> None:
+    events = Workload(11, "kill.").events(1_000_000, orders_share=0.1)
+    published = broker.publish(itertools.islice(events, 500))
+    worker = RunningWorker(broker, "killed", tmp_path / "data", batch_rows_max=100)
+    with worker:
+        for _ in range(2):
+            wait_until(lambda: read_progress(worker.folder), within_s=60, alive=worker.process.poll)
+            published += broker.publish(itertools.islice(events, 3_000))
+            worker.kill()
+            assert broker.behind(worker.group) > 0, "killed too late to prove anything"
+            (worker.folder / "progress.json").unlink()
+            worker.start()
+        worker.wait_until_done()
+        found, expected = broker.read_models(), broker.folded()
+        for table in expected:
+            assert found[table] == expected[table], table
+        assert steps_about(found, "kill.") == published
+        assert worker.stop() == 0
+    assert local_tables(worker.folder, broker) == found
+    shutil.rmtree(worker.folder)
+    published += broker.publish(itertools.islice(events, 500))
+    with worker:
+        worker.wait_until_done()
+        rebuilt, expected = broker.read_models(), broker.folded()
+        for table in expected:
+            assert rebuilt[table] == expected[table], table
+        assert steps_about(rebuilt, "kill.") == published
+        assert worker.stop() == 0
+    # All of it, not only what the new events touched: the tables were rebuilt from their topics.
+    assert local_tables(worker.folder, broker) == rebuilt
