@@ -1,0 +1,201 @@
+"""Rows whose headers have the same names, built column by column: the hot loop of the sink.
+
+Per row only slices and list entries are made; the loops run inside ``map``, ``zip`` and ``join``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final
+
+from tradewire.schemas.headers import CONTENT_TYPE, SEQUENCE_DIGITS, SPEC_VERSION, parse_time_ns
+from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_bytes, encode_map, length_of
+from tradewire.sinks.layout import COLUMN, CONSTANT, TEXT_COLUMNS, VALUE, Entry, layout_text
+from tradewire.sinks.records import RecordColumns
+from tradewire.sinks.row_shape import RowShape, row_head
+
+_SECOND_LENGTH: Final = 20
+_SECOND: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.")
+_CONSTANTS: Final = dict((SPEC_VERSION, CONTENT_TYPE))
+_REQUIRED: Final = frozenset(("ce_id", "ce_type", "ce_source", "ce_subject", "ce_correlationid", "ce_time"))
+
+
+class NotUniform(Exception):
+    """The rows of a group differ in something that the fast path takes as equal, or one of them is at fault."""
+
+
+class _Seconds(dict[bytes, int]):
+    """Nanoseconds of ``2024-08-08T12:00:00.``, remembered: a batch holds few different seconds."""
+
+    def __missing__(self, text: bytes) -> int:
+        if not _SECOND.fullmatch(text):
+            raise ValueError(f"{text!r} is not the beginning of a time")
+        if len(self) >= 100_000:
+            self.clear()
+        known = self[text] = parse_time_ns(f"{text.decode()}000000000Z")
+        return known
+
+
+class _Tags(dict[bytes, bytes]):
+    """The Avro map of a ``ce_tags`` header, remembered: tags repeat."""
+
+    def __missing__(self, text: bytes) -> bytes:
+        entries = json.loads(text)
+        if not isinstance(entries, dict):
+            raise ValueError("ce_tags is not a JSON object")
+        if len(self) >= 10_000:
+            self.clear()
+        known = self[text] = encode_map({str(key): str(value) for key, value in entries.items()})
+        return known
+
+
+_seconds: Final = _Seconds()
+_tags: Final = _Tags()
+
+
+def _sized(values: Sequence[bytes]) -> tuple[list[bytes], Sequence[bytes]]:
+    return list(map(length_of, map(len, values))), values
+
+
+def _text(values: Sequence[bytes], *, may_be_empty: bool = False) -> tuple[list[bytes], Sequence[bytes]]:
+    if not may_be_empty and not all(values):
+        raise NotUniform
+    if not b"".join(values).isascii():
+        b"\n".join(values).decode()  # raises for what is not UTF-8; the separator keeps halves of a character apart
+    return _sized(values)
+
+
+def _times(values: Sequence[bytes]) -> list[int]:
+    fractions = [value[_SECOND_LENGTH:29] for value in values]
+    joined = b"".join(fractions)
+    if (
+        len(joined) != 9 * len(values)
+        or not joined.isdigit()
+        or [value[29:] for value in values].count(b"Z") != len(values)
+    ):
+        raise NotUniform
+    seconds = _seconds.__getitem__
+    return [seconds(value[:_SECOND_LENGTH]) + int(fraction) for value, fraction in zip(values, fractions, strict=True)]
+
+
+def _sequences(values: Sequence[bytes]) -> list[bytes]:
+    joined = b"".join(values)
+    if not joined.isdigit() or set(map(len, values)) != {SEQUENCE_DIGITS}:
+        raise NotUniform
+    packed = struct.pack(f"<{len(values)}q", *map(int, values))
+    return [packed[at : at + 8] for at in range(0, len(packed), 8)]
+
+
+class ColumnwiseRows:
+    """Builds rows whose headers have these names, in this order."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._at = {name: at for at, name in enumerate(names)}
+        self._names = names
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(names: tuple[str, ...]) -> ColumnwiseRows | None:
+        """None where a name is repeated or an attribute is missing: such rows are read one by one."""
+        unique = frozenset(names)
+        return ColumnwiseRows(names) if len(unique) == len(names) and unique >= _REQUIRED else None
+
+    def _entries(self, columns: Sequence[Sequence[bytes]]) -> tuple[str, list[Sequence[bytes]]]:
+        entries: list[Entry] = []
+        kept: list[Sequence[bytes]] = []
+        for name, column in zip(self._names, columns, strict=True):
+            if name in TEXT_COLUMNS or name in ("ce_time", "ce_sequence"):
+                entries.append((name, COLUMN))
+            elif name in _CONSTANTS and set(column) == {_CONSTANTS[name]}:
+                entries.append((name, CONSTANT, column[0].decode()))
+            else:
+                entries.append((name, VALUE))
+                kept.append(column)
+        return layout_text(entries), kept
+
+    def build(
+        self, batch: RecordColumns, indexes: Sequence[int], rows: Sequence[tuple[bytes | None, ...]], shape: RowShape
+    ) -> list[bytes]:
+        """The bytes of all rows, in pieces.
+
+        Raises:
+            NotUniform, TypeError, ValueError, struct.error: some row does not fit; nothing is said of which.
+        """
+        columns: list[Sequence[bytes]] = list(zip(*rows, strict=True))
+        column = {name: columns[at] for name, at in self._at.items()}
+        types = set(column["ce_type"])
+        type = column["ce_type"][0]
+        if len(types) != 1 or (shape.type is not None and type != shape.type.encode()):
+            raise NotUniform
+        layout, kept = self._entries(columns)
+        offsets = [batch.offsets[index] for index in indexes]
+        stamps = [batch.timestamps_ms[index] for index in indexes]
+        packed = struct.pack(
+            f"<{3 * len(indexes)}q", *chain.from_iterable(zip(offsets, stamps, _times(column["ce_time"]), strict=True))
+        )
+        values: list[bytes] = [batch.values[index] for index in indexes]  # type: ignore[misc]
+        keys = [batch.keys[index] for index in indexes]
+        line = _Line(len(indexes))
+        line.constant(row_head(batch, shape, layout, type))
+        line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
+        for name in ("ce_id", "ce_source", "ce_subject", "ce_correlationid"):
+            line.columns(_text(column[name]))
+        if "ce_causationid" in column:
+            line.columns(_text(column["ce_causationid"], may_be_empty=True))
+        else:
+            line.constant(EMPTY)
+        if "ce_sequence" in column:
+            line.constant(SECOND_BRANCH)
+            line.column(_sequences(column["ce_sequence"]))
+        else:
+            line.constant(EMPTY)
+        if "ce_tags" in column:
+            line.column(list(map(_tags.__getitem__, column["ce_tags"])))
+        else:
+            line.constant(EMPTY)
+        if kept:
+            line.constant(length_of(len(kept)))
+            for header in kept:
+                line.columns(_sized(header))
+        line.constant(EMPTY)
+        if None in keys:
+            line.column([EMPTY if key is None else SECOND_BRANCH + encode_bytes(key) for key in keys])
+        else:
+            line.constant(SECOND_BRANCH)
+            line.columns(_sized(keys))  # type: ignore[arg-type]
+        line.columns(_sized(values))
+        line.column([value[5:] for value in values])
+        line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
+        return line.pieces()
+
+
+class _Line:
+    """The pieces of a row in order; a piece is one for all rows or one per row."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._pieces: list[bytes | Sequence[bytes]] = []
+
+    def constant(self, piece: bytes) -> None:
+        if self._pieces and isinstance(self._pieces[-1], bytes):
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(piece)
+
+    def column(self, pieces: Sequence[bytes]) -> None:
+        self._pieces.append(pieces)
+
+    def columns(self, pieces: tuple[Sequence[bytes], Sequence[bytes]]) -> None:
+        self._pieces += pieces
+
+    def pieces(self) -> list[bytes]:
+        stride = len(self._pieces)
+        flat = [b""] * (stride * self._rows)
+        for at, piece in enumerate(self._pieces):
+            flat[at::stride] = [piece] * self._rows if isinstance(piece, bytes) else piece
+        return flat

@@ -1,0 +1,230 @@
+"""One batch on its way into ClickHouse: which inserts it is, and doing them until all are done."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tradewire.core import get_logger
+from tradewire.core.errors import ClickHouseUnavailable
+from tradewire.sinks import metrics
+from tradewire.sinks.container import Block, Malformed, build_block, split_by_schema, unreadable
+from tradewire.sinks.dead_letters import DEAD_COLUMNS, DELETED_COLUMNS, PARKED, TABLE, build_dead, build_deleted
+from tradewire.sinks.failpoints import failpoint
+from tradewire.sinks.protocol import Intent
+from tradewire.sinks.records import RecordColumns
+from tradewire.sinks.store import BlockRefused, Store
+from tradewire.sinks.tables import NoTarget, Target
+
+_log = get_logger(__name__)
+_BACKOFF_S_MIN = 0.1
+_BACKOFF_S_MAX = 5.0
+# How long an insert of a sink that is gone may go on before it is killed.
+_SETTLE_MS = 10_000
+
+
+@dataclass(slots=True)
+class Plan:
+    """The records of a batch by where they go. Made before the intent, so that what is unknown then is part of it."""
+
+    groups: dict[int, list[int]] = field(default_factory=dict)
+    targets: dict[int, Target] = field(default_factory=dict)
+    deleted: list[int] = field(default_factory=list)
+    deleted_table: str | None = None
+    malformed: list[Malformed] = field(default_factory=list)
+    dead_schemas: list[int] = field(default_factory=list)
+
+
+def plan_parked(batch: RecordColumns) -> Plan:
+    """The plan of a topic of dead letters: all of them are rows of ``dead_letters``."""
+    return Plan(malformed=[Malformed(index, PARKED, "") for index in range(len(batch))])
+
+
+def plan_batch(
+    batch: RecordColumns,
+    resolved: Mapping[int, Target | NoTarget],
+    groups: Mapping[int, list[int]],
+    read_model: str | None,
+) -> Plan:
+    """Sorts a batch by target. ``read_model`` is the table of a compacted topic: no value means deleted there."""
+    split = split_by_schema(batch)
+    plan = Plan(malformed=split.malformed)
+    for schema_id, indexes in groups.items():
+        found = resolved[schema_id]
+        if isinstance(found, Target):
+            plan.groups[schema_id] = indexes
+            plan.targets[schema_id] = found
+        else:
+            plan.dead_schemas.append(schema_id)
+            plan.malformed += [Malformed(index, found.reason, found.error) for index in indexes]
+    for index in split.tombstones:
+        if read_model is not None and batch.keys[index]:
+            plan.deleted.append(index)
+        else:
+            plan.malformed.append(
+                Malformed(index, "no value", "the record has no value: a tombstone on a topic of events?")
+            )
+    plan.deleted_table = read_model
+    return plan
+
+
+@dataclass(slots=True)
+class Job:
+    """A batch whose intent is stored. ``cancelled`` ends its retries; whoever owns the partition then does it again."""
+
+    batch: RecordColumns
+    intent: Intent
+    plan: Plan
+    replayed: bool
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
+    done_groups: set[int] = field(default_factory=set)
+    settled: bool = False
+
+
+def write(job: Job, store: Store) -> None:
+    """Does every insert of the batch that is not done yet.
+
+    The same batch is always the same inserts with the same tokens: after a failure or a crash, doing it again adds
+    nothing that is there already.
+
+    Raises:
+        ClickHouseUnavailable, BlockRefused: what was done stays done and is not done again for this job.
+    """
+    batch, intent, plan = job.batch, job.intent, job.plan
+    if job.replayed and not job.settled:
+        store.settle(intent.token_prefix(batch.topic, batch.partition), wait_ms=_SETTLE_MS)
+        job.settled = True
+    for schema_id in sorted(plan.groups):
+        if schema_id not in job.done_groups:
+            plan.malformed += _write_group(job, schema_id, store)
+            job.done_groups.add(schema_id)
+            failpoint("sink.mid_insert")
+    if plan.deleted and plan.deleted_table is not None:
+        token = intent.token(batch.topic, batch.partition, "deleted", len(plan.deleted))
+        _insert(store, plan.deleted_table, build_deleted(batch, plan.deleted), token, DELETED_COLUMNS)
+    if plan.malformed:
+        rows, body = build_dead(batch, sorted(plan.malformed))
+        _insert(store, TABLE, body, intent.token(batch.topic, batch.partition, "dead", rows), DEAD_COLUMNS)
+        for malformed in plan.malformed:
+            metrics.DEAD_LETTERS.labels(batch.topic, malformed.reason).inc()
+    metrics.ROWS.labels(batch.topic).inc(len(batch))
+    metrics.BATCHES.labels(batch.topic).inc()
+    failpoint("sink.after_insert")
+
+
+def _write_group(job: Job, schema_id: int, store: Store) -> list[Malformed]:
+    """Inserts the records of one schema id; returns those that are at fault instead."""
+    batch, target, indexes = job.batch, job.plan.targets[schema_id], job.plan.groups[schema_id]
+    block = build_block(batch, indexes, target.shape)
+    at_fault: list[Malformed] = []
+    try:
+        _insert_block(job, schema_id, block, store)
+    except BlockRefused:
+        at_fault = unreadable(batch, indexes, target.shape)
+        known = {malformed.at for malformed in at_fault}
+        at_fault += _refused(batch, [at for at in indexes if at not in known], target, store)
+        if not at_fault:
+            raise
+        known = {malformed.at for malformed in at_fault}
+        block = build_block(batch, [at for at in indexes if at not in known], target.shape)
+        _insert_block(job, schema_id, block, store)
+    return [*at_fault, *block.malformed]
+
+
+def _insert_block(job: Job, schema_id: int, block: Block, store: Store) -> None:
+    if block.rows:
+        token = job.intent.token(job.batch.topic, job.batch.partition, schema_id, block.rows)
+        _insert(store, job.plan.targets[schema_id].landing, block.body, token)
+
+
+def _refused(batch: RecordColumns, indexes: Sequence[int], target: Target, store: Store) -> list[Malformed]:
+    """The records that ClickHouse itself cannot read, found by halving: it is stricter than Avro readers."""
+    block = build_block(batch, indexes, target.shape)
+    error = store.refusal(target.landing, block.body) if block.rows else None
+    if error is None:
+        return []
+    if len(indexes) == 1:
+        return [Malformed(indexes[0], "avro", error)]
+    half = len(indexes) // 2
+    return [
+        *_refused(batch, indexes[:half], target, store),
+        *_refused(batch, indexes[half:], target, store),
+    ]
+
+
+def _insert(store: Store, table: str, body: bytes, token: str, columns: Sequence[str] | None = None) -> None:
+    with metrics.INSERT_SECONDS.time():
+        store.insert_avro(table, body, token=token, columns=columns)
+
+
+class Inserter(threading.Thread):
+    """The thread that inserts, one batch after the other, each until it is done. Kafka is polled meanwhile."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(name="tradewire-sink-inserter", daemon=True)
+        self._store = store
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self.failure: BaseException | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Batches handed over and not done."""
+        return self._waiting
+
+    def submit(self, job: Job) -> None:
+        with self._lock:
+            self._waiting += 1
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """Ends the thread after the batches that are not cancelled."""
+        self._jobs.put(None)
+
+    def run(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._until_done(job)
+                with self._lock:
+                    self._waiting -= 1
+        except BaseException as error:  # the loop must not wait for ever for a thread that is gone
+            self.failure = error
+        finally:
+            self._store.close()
+
+    def _until_done(self, job: Job) -> None:
+        backoff_s = _BACKOFF_S_MIN
+        while not job.cancelled.is_set():
+            started = time.monotonic()
+            try:
+                write(job, self._store)
+            except (ClickHouseUnavailable, BlockRefused) as error:
+                metrics.INSERT_ERRORS.inc()
+                _log.warning(
+                    "insert_failed",
+                    topic=job.batch.topic,
+                    partition=job.batch.partition,
+                    lo=job.intent.lo,
+                    hi=job.intent.hi,
+                    error=str(error),
+                    again_in_s=backoff_s,
+                )
+                job.cancelled.wait(backoff_s)
+                backoff_s = min(backoff_s * 2, _BACKOFF_S_MAX)
+                continue
+            job.finished.set()
+            _log.debug(
+                "batch_stored",
+                topic=job.batch.topic,
+                partition=job.batch.partition,
+                lo=job.intent.lo,
+                hi=job.intent.hi,
+                rows=len(job.batch),
+                seconds=round(time.monotonic() - started, 4),
+            )
+            return

@@ -1,0 +1,194 @@
+"""Avro container blocks by concatenation: Kafka records become rows for ClickHouse without decoding one of them.
+
+An Avro record is the concatenation of its fields, so a row is its envelope columns, then the bytes of the record as
+they came, and ClickHouse parses the whole. Rows whose headers have the same names are built column by column, others
+one by one. A record that does not keep the contract is set aside with its reason; what only parsing would show is found
+by ClickHouse (``end_offset_bytes`` behind the record must be its offset again: a record that is longer or shorter than
+its schema says cannot pass for good) and then by ``unreadable``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Final, NamedTuple
+
+import fastavro
+
+from tradewire.core.clock import NS_PER_MS
+from tradewire.core.errors import MalformedRecord
+from tradewire.schemas.codec import FRAME, MAGIC
+from tradewire.schemas.headers import decode_headers
+from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_array, encode_bytes, encode_map
+from tradewire.sinks._columnwise import ColumnwiseRows, NotUniform
+from tradewire.sinks.layout import plain_layout
+from tradewire.sinks.records import RecordColumns
+from tradewire.sinks.row_shape import RowShape, row_head
+
+_NUMBERS: Final = struct.Struct("<qqq")
+_LITTLE_ENDIAN: Final = struct.Struct("<q")
+# Below this many rows a group that does not fit the fast path is not halved further but read row by row.
+_HALVING_ROWS_MIN: Final = 8
+# Rows built at once: the pieces of so many still lie in the processor's cache when they are joined.
+_CHUNK_ROWS: Final = 1024
+
+
+class Malformed(NamedTuple):
+    """A record of a batch, by its place, that cannot become a row, and why."""
+
+    at: int
+    reason: str
+    error: str
+
+
+class Block(NamedTuple):
+    """An Avro container file of ``rows`` rows, and the records that were set aside."""
+
+    rows: int
+    body: bytes
+    malformed: Sequence[Malformed]
+
+
+@dataclass(slots=True)
+class Split:
+    """A batch by schema id; ``tombstones`` are the records without a value."""
+
+    by_schema: dict[int, list[int]] = field(default_factory=dict)
+    tombstones: list[int] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+
+
+def split_by_schema(batch: RecordColumns) -> Split:
+    """Reads the frame of every value."""
+    split = Split()
+    by_prefix: dict[bytes, list[int]] = {}
+    for index, value in enumerate(batch.values):
+        if value is None:
+            split.tombstones.append(index)
+            continue
+        try:
+            by_prefix[value[:5]].append(index)
+        except KeyError:
+            by_prefix[value[:5]] = [index]
+    for prefix, indexes in by_prefix.items():
+        if len(prefix) == FRAME.size and prefix[0] == MAGIC:
+            split.by_schema[FRAME.unpack(prefix)[1]] = indexes
+        elif len(prefix) < FRAME.size:
+            error = f"the value has {len(prefix)} bytes; a frame has at least {FRAME.size}"
+            split.malformed += [Malformed(index, "frame", error) for index in indexes]
+        else:
+            error = f"the value begins with 0x{prefix[0]:02x}, not 0x00: is it JSON or plain Avro?"
+            split.malformed += [Malformed(index, "frame", error) for index in indexes]
+    return split
+
+
+def build_block(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) -> Block:
+    """One container file of the records at ``indexes``, all framed with the schema id of ``shape``.
+
+    The same records give the same bytes, in this process and the next: a repeated insert is the same insert.
+    """
+    chunks: list[bytes] = []
+    malformed: list[Malformed] = []
+    for at in range(0, len(indexes), _CHUNK_ROWS):
+        parts: list[bytes] = []
+        _build_chunk(batch, indexes[at : at + _CHUNK_ROWS], shape, parts, malformed)
+        chunks.append(b"".join(parts))
+    rows = len(indexes) - len(malformed)
+    return Block(rows, shape.container.wrap(rows, chunks) if rows else b"", malformed)
+
+
+def _build_chunk(
+    batch: RecordColumns, indexes: Sequence[int], shape: RowShape, parts: list[bytes], malformed: list[Malformed]
+) -> None:
+    headers = batch.headers
+    by_names: dict[tuple[str, ...], tuple[list[int], list[tuple[bytes | None, ...]]]] = {}
+    for index in indexes:
+        names, values = zip(*headers[index], strict=True) if headers[index] else ((), ())
+        group = by_names.get(names)
+        if group is None:
+            group = by_names[names] = ([], [])
+        group[0].append(index)
+        group[1].append(values)
+    for names, (group_indexes, group_values) in by_names.items():
+        _build_group(batch, group_indexes, names, group_values, shape, parts, malformed)
+
+
+def _build_group(
+    batch: RecordColumns,
+    indexes: list[int],
+    names: tuple[str, ...],
+    values: list[tuple[bytes | None, ...]],
+    shape: RowShape,
+    parts: list[bytes],
+    malformed: list[Malformed],
+) -> None:
+    """Rows that share header names: all at once, or in halves until those at fault are alone."""
+    fast = ColumnwiseRows.of(names)
+    if fast is not None:
+        try:
+            parts += fast.build(batch, indexes, values, shape)
+        except (NotUniform, TypeError, ValueError, OverflowError, struct.error):
+            if len(indexes) > _HALVING_ROWS_MIN:
+                half = len(indexes) // 2
+                _build_group(batch, indexes[:half], names, values[:half], shape, parts, malformed)
+                _build_group(batch, indexes[half:], names, values[half:], shape, parts, malformed)
+                return
+        else:
+            return
+    for index in indexes:
+        try:
+            parts.append(_build_one(batch, index, shape))
+        except MalformedRecord as error:
+            malformed.append(Malformed(index, "headers", str(error)))
+
+
+def _build_one(batch: RecordColumns, index: int, shape: RowShape) -> bytes:
+    """One row, by the contract's own reading of its headers. Raises MalformedRecord."""
+    offset, stamp_ms, key, value, headers = batch.record(index)
+    envelope = decode_headers(headers, fallback_time_ns=stamp_ms * NS_PER_MS)
+    if shape.type is not None and envelope.type != shape.type:
+        raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {shape.type}")
+    layout, header_values = plain_layout(headers)
+    try:
+        numbers = _NUMBERS.pack(offset, stamp_ms, envelope.time_ns)
+        sequence = EMPTY if envelope.sequence is None else SECOND_BRANCH + _LITTLE_ENDIAN.pack(envelope.sequence)
+    except struct.error as error:
+        raise MalformedRecord(f"ce_time or ce_sequence does not fit 64 bits: {error}") from error
+    assert value is not None, "split_by_schema keeps tombstones apart"
+    return b"".join(
+        (
+            row_head(batch, shape, layout, envelope.type.encode()),
+            numbers,
+            encode_bytes(envelope.id.encode()),
+            encode_bytes(envelope.source.encode()),
+            encode_bytes(envelope.subject.encode()),
+            encode_bytes(envelope.correlation_id.encode()),
+            encode_bytes((envelope.causation_id or "").encode()),
+            sequence,
+            encode_map(envelope.tags),
+            encode_array(map(encode_bytes, header_values)),
+            EMPTY if key is None else SECOND_BRANCH + encode_bytes(key),
+            encode_bytes(value),
+            value[5:],
+            numbers[:8],
+        )
+    )
+
+
+def unreadable(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) -> list[Malformed]:
+    """The records whose bytes do not fit their schema, found by decoding each: once ClickHouse has refused a block."""
+    found: list[Malformed] = []
+    for index in indexes:
+        stream = BytesIO((batch.values[index] or b"")[FRAME.size :])
+        size = len(stream.getbuffer())
+        try:
+            fastavro.schemaless_reader(stream, shape.writer, None)
+        except Exception as error:  # fastavro raises whatever its reading of bad bytes ran into
+            found.append(Malformed(index, "avro", f"the bytes do not fit schema id {shape.schema_id}: {error!r}"))
+            continue
+        if stream.tell() != size:
+            left = size - stream.tell()
+            found.append(Malformed(index, "avro", f"{left} bytes follow the data of schema id {shape.schema_id}"))
+    return found

@@ -1,0 +1,341 @@
+"""Questions to the history in ClickHouse. Values always travel as server-side parameters, never inside SQL text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tradewire.core.errors import ClickHouseUnavailable, QueryError
+from tradewire.core.settings import ClickHouseSettings
+from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
+from tradewire.sinks.store import connect
+
+FLOW_EVENTS_MAX: Final = 10_000
+PAGE_ROWS_MAX: Final = 10_000
+_EVENT_COLUMNS: Final = (
+    "topic, partition, offset, type, version, schema_id, id, source, subject, correlation_id, causation_id, sequence, "
+    "tags, time_ns, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, "
+    "toUnixTimestamp64Milli(stored_at) AS stored_ms, toJSONString(payload) AS payload_text"
+)
+# What may begin a question is listed, not what may not: a later release of the engine may know more statements.
+_READING: Final = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
+_SKIPPED: Final = re.compile(r"(\s+|--[^\n]*(\n|\Z)|#[! ][^\n]*(\n|\Z)|/\*.*?\*/|\()", re.DOTALL)
+_WORD: Final = re.compile(r"[A-Za-z_]+")
+_STATS_BY: Final = {"type": "type", "topic": "topic", "source": "source"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events; None means any. ``subject`` is the aggregate. Times are of occurrence, ``until_ns`` is exclusive.
+
+    ``payload`` compares fields by their text: ``{"symbol": "BTCUSDT", "candle.open": "61000.5"}``.
+    """
+
+    type: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    source: str | None = None
+    subject: str | None = None
+    correlation_id: str | None = None
+    id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    payload: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events, and where the next page begins; ``cursor`` is None after the last one."""
+
+    events: Sequence[StoredEvent]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Events of one type (or topic, or source). ``stored_after_ms_*`` is from the broker's stamp to being stored."""
+
+    name: str
+    events: int
+    bytes: int
+    first_ns: int
+    last_ns: int
+    stored_after_ms_p50: float
+    stored_after_ms_p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCount:
+    """What is stored of one partition. Nothing is stored twice when ``events + dead_letters == distinct_offsets``."""
+
+    topic: str
+    partition: int
+    events: int
+    dead_letters: int
+    distinct_offsets: int
+    offset_min: int
+    offset_max: int
+
+    @property
+    def rows(self) -> int:
+        return self.events + self.dead_letters
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of a question in SQL; ``truncated`` says that there are more than were allowed."""
+
+    columns: Sequence[str]
+    types: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    truncated: bool
+
+
+def encode_cursor(event: StoredEvent) -> str:
+    """Where a page that ends with this event is continued; opaque to callers."""
+    position = [event.time_ns, event.topic, event.partition, event.offset]
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def decode_cursor(cursor: str) -> tuple[int, str, int, int]:
+    """Raises QueryError for a text that is no cursor of ours."""
+    try:
+        time_ns, topic, partition, offset = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return int(time_ns), str(topic), int(partition), int(offset)
+    except (ValueError, TypeError) as error:
+        raise QueryError(f"cursor {cursor!r} was not given out by a page; begin without one", field="cursor") from error
+
+
+def conditions(wanted: EventFilter) -> tuple[str, dict[str, Any]]:
+    """The WHERE of a filter with its parameters. Pure."""
+    plain = {
+        "type": "String",
+        "topic": "String",
+        "partition": "Int32",
+        "source": "String",
+        "subject": "String",
+        "correlation_id": "String",
+        "id": "String",
+    }
+    parts: list[str] = []
+    parameters: dict[str, Any] = {}
+    for name, type in plain.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            parts.append(f"{name} = {{{name}:{type}}}")
+            parameters[name] = value
+    if wanted.since_ns is not None:
+        parts.append("time_ns >= {since_ns:Int64}")
+        parameters["since_ns"] = wanted.since_ns
+    if wanted.until_ns is not None:
+        parts.append("time_ns < {until_ns:Int64}")
+        parameters["until_ns"] = wanted.until_ns
+    for number, (path, value) in enumerate(wanted.payload.items()):
+        parts.append(f"toString(getSubcolumn(payload, {{path_{number}:String}})) = {{value_{number}:String}}")
+        parameters[f"path_{number}"], parameters[f"value_{number}"] = path, value
+    return " AND ".join(parts) or "1", parameters
+
+
+class History:
+    """Reads one database. Thread-safe: its client has no session. Every call blocks until ClickHouse has answered.
+
+    All raise QueryError when ClickHouse refuses the question, and ClickHouseUnavailable when it does not answer.
+    """
+
+    def __init__(self, client: Client, database: str = "tradewire") -> None:
+        self._client = client
+        self._database = database
+
+    @classmethod
+    def connect(cls, settings: ClickHouseSettings) -> Self:
+        """Raises ClickHouseUnavailable."""
+        return cls(connect(settings), settings.database)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def events(
+        self,
+        wanted: EventFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Literal["oldest", "newest"] = "newest",
+    ) -> Page:
+        """One page of events by time of occurrence. Pages of one cursor chain never repeat an event.
+
+        An event that is stored while pages are read and lies before the cursor is not seen by the later ones.
+
+        Raises:
+            QueryError: ``limit`` or ``cursor`` is bad; names it.
+        """
+        if not 1 <= limit <= PAGE_ROWS_MAX:
+            raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
+        where, parameters = conditions(wanted or EventFilter())
+        sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
+        if cursor is not None:
+            after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
+            where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
+            parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
+        by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
+        rows = self._rows(
+            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by} LIMIT {{limit:UInt32}}",
+            {**parameters, "limit": limit + 1},
+        )
+        events = [_event(row) for row in rows[:limit]]
+        return Page(events, encode_cursor(events[-1]) if len(rows) > limit else None)
+
+    def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX) -> Flow:
+        """The flow as a tree with the latency of each hop; empty when nothing of it is stored."""
+        rows = self._rows(
+            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE correlation_id = {{correlation_id:String}} "
+            "ORDER BY time_ns, topic, partition, offset LIMIT {limit:UInt32}",
+            {"correlation_id": correlation_id, "limit": events_max + 1},
+        )
+        return flow_tree(correlation_id, map(_event, rows[:events_max]), truncated=len(rows) > events_max)
+
+    def stats(
+        self,
+        *,
+        by: Literal["type", "topic", "source"] = "type",
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Sequence[Stats]:
+        """Events per type, topic or source, the most frequent first."""
+        where, parameters = conditions(EventFilter(since_ns=since_ns, until_ns=until_ns))
+        delay = "toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(recorded_at)"
+        rows = self._rows(
+            f"SELECT {_STATS_BY[by]} AS name, count() AS n, sum(length(value)), min(time_ns), max(time_ns), "
+            f"quantile(0.5)({delay}), quantile(0.99)({delay}) FROM {self._table('events')} WHERE {where} "
+            "GROUP BY name ORDER BY n DESC, name",
+            parameters,
+        )
+        return [Stats(*row) for row in rows]
+
+    def counts(self, topics: Sequence[str] | None = None) -> Sequence[PartitionCount]:
+        """What is stored of each partition of event topics, to be compared with Kafka. Reads whole columns."""
+        where = "topic IN {topics:Array(String)}" if topics is not None else "1"
+        both = " UNION ALL ".join(
+            f"SELECT topic, partition, offset, {dead} AS dead FROM {self._table(table)} WHERE {where}"
+            for table, dead in (("events", 0), ("dead_letters", 1))
+        )
+        rows = self._rows(
+            "SELECT topic, partition, countIf(dead = 0), countIf(dead = 1), uniqExact(offset), min(offset), "
+            f"max(offset) FROM ({both}) GROUP BY topic, partition ORDER BY topic, partition",
+            {"topics": list(topics)} if topics is not None else {},
+        )
+        return [PartitionCount(*row) for row in rows]
+
+    def sql(
+        self,
+        question: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        rows_max: int = 10_000,
+        seconds_max: int = 30,
+        memory_bytes_max: int = 2_000_000_000,
+    ) -> Answer:
+        """Read-only SQL over the database of history; ClickHouse enforces that and the limits.
+
+        Raises:
+            QueryError: the SQL is refused, writes, or needs more seconds or memory than it may; quotes the engine.
+        """
+        must_read(question)
+        try:
+            result = self._client.query(
+                question,
+                parameters=dict(parameters or {}),
+                settings=read_only(self._database, rows_max + 1, seconds_max, memory_bytes_max),
+            )
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+        rows = result.result_rows
+        return Answer(
+            result.column_names,
+            [type.name for type in result.column_types],
+            rows[:rows_max],
+            len(rows) > rows_max,
+        )
+
+    def sql_text(self, question: str, format: str, *, rows_max: int = 10_000, seconds_max: int = 30) -> bytes:
+        """The answer of ``sql`` in one of ClickHouse's own formats (``CSVWithNames``, ``JSONEachRow`` …)."""
+        must_read(question)
+        try:
+            settings = read_only(self._database, rows_max, seconds_max, 2_000_000_000)
+            return self._client.raw_query(question, fmt=format, settings=settings)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+    def _table(self, name: str) -> str:
+        return f"`{self._database}`.{name}"
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        try:
+            return self._client.query(sql, parameters=dict(parameters)).result_rows
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+
+def must_read(question: str) -> None:
+    """Refuses what the engine's ``readonly`` lets pass although it is no question: KILL (of our inserts too), BACKUP.
+
+    Raises:
+        QueryError: the statement does not begin, behind comments and brackets, with a word that reads.
+    """
+    at = 0
+    while skipped := _SKIPPED.match(question, at):
+        at = skipped.end()
+    word = _WORD.match(question, at)
+    if word is None or word.group().upper() not in _READING:
+        began = word.group() if word else "no word"
+        raise QueryError(f"SQL begins with {began}; a question begins with one of {', '.join(_READING)}", field="sql")
+
+
+def read_only(database: str, rows_max: int, seconds_max: int, memory_bytes_max: int) -> dict[str, Any]:
+    """Settings under which SQL of strangers runs: nothing is written, no file or address is opened, limits hold."""
+    return {
+        "readonly": 1,
+        "database": database,
+        "max_result_rows": rows_max,
+        "result_overflow_mode": "break",
+        "max_execution_time": seconds_max,
+        "max_memory_usage": memory_bytes_max,
+    }
+
+
+def _refusal(error: Exception) -> QueryError | ClickHouseUnavailable:
+    code = getattr(error, "code", None)
+    if code is None:
+        return ClickHouseUnavailable(f"ClickHouse does not answer: {error}")
+    text = str(error)
+    said = text.split("DB::Exception: ", 1)[-1].split("(version ", 1)[0].strip()
+    return QueryError(f"ClickHouse refuses (code {code}): {said}", code=code)
+
+
+def _event(row: Sequence[Any]) -> StoredEvent:
+    return StoredEvent(
+        topic=row[0],
+        partition=row[1],
+        offset=row[2],
+        type=row[3],
+        version=row[4],
+        schema_id=row[5],
+        id=row[6],
+        source=row[7],
+        subject=row[8],
+        correlation_id=row[9],
+        causation_id=row[10],
+        sequence=row[11],
+        tags=dict(row[12]),
+        time_ns=row[13],
+        recorded_ms=row[14],
+        stored_ms=row[15],
+        payload=json.loads(row[16]),
+    )

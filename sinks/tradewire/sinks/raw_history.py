@@ -1,0 +1,106 @@
+"""Records as they were in Kafka, out of the raw columns of ClickHouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.query import QueryResult
+
+from tradewire.core.errors import ClickHouseUnavailable
+from tradewire.core.settings import ClickHouseSettings
+from tradewire.schemas.headers import Header
+from tradewire.sinks.layout import restore_columns
+from tradewire.sinks.records import Record
+from tradewire.sinks.store import connect
+
+_CHUNK_ROWS: Final = 20_000
+_TEXT_COLUMNS: Final = ("id", "type", "source", "subject", "correlation_id", "causation_id")
+_WHERE: Final = "topic = {topic:String} AND partition = {partition:Int32} AND offset BETWEEN {lo:Int64} AND {hi:Int64}"
+
+
+class RawHistory:
+    """Reads ``events`` and ``dead_letters`` of one database as records. Raises ClickHouseUnavailable."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._client: Client = connect(settings)
+        self._database = settings.database
+
+    def close(self) -> None:
+        self._client.close()
+
+    def count(self, topic: str, partition: int, lo: int, hi: int) -> int:
+        """Distinct offsets stored in a range."""
+        both = " UNION ALL ".join(
+            f"SELECT offset FROM `{self._database}`.{table} WHERE {_WHERE}" for table in ("events", "dead_letters")
+        )
+        counted = self._ask(f"SELECT uniqExact(offset) FROM ({both})", topic, partition, lo, hi)
+        return int(counted.result_columns[0][0])
+
+    def records(self, topic: str, partition: int, lo: int, hi: int) -> Iterator[Record]:
+        """The stored records of a range in offset order; what is not stored is left out.
+
+        An offset that is stored twice is given once: its copies are of the same record.
+
+        Raises:
+            ReplayError: a row contradicts its header layout.
+        """
+        sql, next_offset = _records_sql(self._database), lo
+        while next_offset <= hi:
+            columns = self._ask(sql, topic, partition, next_offset, hi).result_columns
+            offsets = columns[0] if columns else ()
+            for record in _records(columns) if offsets else ():
+                if record.offset >= next_offset:
+                    next_offset = record.offset + 1
+                    yield record
+            if len(offsets) < _CHUNK_ROWS:
+                return
+
+    def _ask(self, sql: str, topic: str, partition: int, lo: int, hi: int) -> QueryResult:
+        parameters = {"topic": topic, "partition": partition, "lo": lo, "hi": hi}
+        try:
+            # Keys, values and headers are bytes; read as text they would be lost where they are not UTF-8.
+            return self._client.query(
+                sql, parameters=parameters, query_formats={"String": "bytes"}, column_oriented=True
+            )
+        except (ClickHouseError, OSError) as error:
+            raise ClickHouseUnavailable(f"raw records of {topic}[{partition}] cannot be read: {error}") from error
+
+
+def _records_sql(database: str) -> str:
+    raw = "offset, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, key, value, header_layout, header_values"
+    events = f"SELECT {raw}, {', '.join(_TEXT_COLUMNS)}, sequence, time_ns FROM `{database}`.events WHERE {_WHERE}"
+    nothing = ", ".join(f"'' AS {name}" for name in _TEXT_COLUMNS)
+    dead = f"SELECT {raw}, {nothing}, NULL AS sequence, 0 AS time_ns FROM `{database}`.dead_letters WHERE {_WHERE}"
+    columns = (
+        f"offset, recorded_ms, key, value, header_layout, header_values, {', '.join(_TEXT_COLUMNS)}, sequence, time_ns"
+    )
+    return (
+        f"SELECT {columns} FROM (SELECT * REPLACE (CAST(value, 'Nullable(String)') AS value) FROM ({events}) "
+        f"UNION ALL {dead}) ORDER BY offset LIMIT {_CHUNK_ROWS}"
+    )
+
+
+def _records(columns: Sequence[Sequence[Any]]) -> Iterator[Record]:
+    """Rows as records, column by column: rows with the same header layout are restored together."""
+    offsets, stamps, keys, values, layouts, header_values, *rest = columns
+    named = dict(zip((*_TEXT_COLUMNS, "sequence", "time_ns"), rest, strict=True))
+    by_layout: dict[Any, list[int]] = {}
+    for at, layout in enumerate(layouts):
+        by_layout.setdefault(layout, []).append(at)
+    headers: list[list[Header]] = [[]] * len(offsets)
+    for layout, indexes in by_layout.items():
+        restored = restore_columns(
+            _text(layout),
+            [header_values[at] for at in indexes],
+            {name: [column[at] for at in indexes] for name, column in named.items()},
+        )
+        for at, found in zip(indexes, restored, strict=True):
+            headers[at] = found
+    return map(Record, offsets, stamps, keys, values, headers)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,91 @@
+"""A batch of one partition as columns: what the sink, the container builder and replay know of Kafka records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tradewire.schemas.headers import Header
+
+
+class Record(NamedTuple):
+    """One Kafka record. Two records are the same bytes when all fields but ``offset`` are equal."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+@dataclass(slots=True)
+class RecordColumns:
+    """Records of one partition in offset order, one list per field, so that a batch is handled without a loop."""
+
+    topic: str
+    partition: int
+    offsets: list[int] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[Sequence[Header]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def extend(self, messages: Sequence[Any]) -> None:
+        """Adds messages of ``confluent_kafka`` that all belong to this partition and carry no error."""
+        self.offsets += [message.offset() for message in messages]
+        self.timestamps_ms += [message.timestamp()[1] for message in messages]
+        self.keys += [message.key() for message in messages]
+        self.values += [message.value() for message in messages]
+        self.headers += [message.headers() or () for message in messages]
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Adds records; used where they do not come from a consumer."""
+        for offset, timestamp_ms, key, value, headers in records:
+            self.offsets.append(offset)
+            self.timestamps_ms.append(timestamp_ms)
+            self.keys.append(key)
+            self.values.append(value)
+            self.headers.append(headers)
+
+    def append_all(self, other: RecordColumns) -> None:
+        """Adds what follows these records in the same partition."""
+        self.offsets += other.offsets
+        self.timestamps_ms += other.timestamps_ms
+        self.keys += other.keys
+        self.values += other.values
+        self.headers += other.headers
+
+    def record(self, index: int) -> Record:
+        return Record(
+            self.offsets[index],
+            self.timestamps_ms[index],
+            self.keys[index],
+            self.values[index],
+            self.headers[index],
+        )
+
+    def head(self, rows: int) -> RecordColumns:
+        """A copy of the first ``rows``."""
+        return RecordColumns(
+            self.topic,
+            self.partition,
+            self.offsets[:rows],
+            self.timestamps_ms[:rows],
+            self.keys[:rows],
+            self.values[:rows],
+            self.headers[:rows],
+        )
+
+    def take(self, rows: int) -> RecordColumns:
+        """Cuts the first ``rows`` off and returns them."""
+        head = self.head(rows)
+        for column in (self.offsets, self.timestamps_ms, self.keys, self.values, self.headers):
+            del column[:rows]
+        return head
+
+    def value_bytes(self) -> int:
+        return sum(len(value) for value in self.values if value)

@@ -1,0 +1,331 @@
+"""Replay: a stretch of one partition again, byte for byte; from ClickHouse what Kafka no longer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Literal, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tradewire.core import get_logger, new_id
+from tradewire.core.errors import KafkaUnavailable, ReplayError
+from tradewire.core.settings import Settings
+from tradewire.sinks.digest import Digest, Digester, write_lines
+from tradewire.sinks.raw_history import RawHistory
+from tradewire.sinks.records import Record
+from tradewire.sinks.topic_target import TopicTarget
+
+_log = get_logger(__name__)
+_TIMEOUT_S: Final = 30.0
+_CHUNK_ROWS: Final = 5_000
+# A broker that gives nothing for so long, although it said that there is more, is taken for gone.
+_SILENCE_S: Final = 60.0
+
+Source = Literal["history", "kafka"]
+
+
+class RangeInvalid(ReplayError):
+    """Raised when a range is empty or reaches beyond the partition's end; nothing has been read."""
+
+
+class RecordsMissing(ReplayError):
+    """Raised when records of the range are neither in Kafka nor in ClickHouse; names the first missing offset.
+
+    Offsets may be missing without loss (transaction markers, compaction): allow gaps if that is known.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Offsets ``lo`` to ``hi`` of one partition, both inclusive; ``hi`` None means up to the present end."""
+
+    topic: str
+    partition: int
+    lo: int
+    hi: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a range and where it is read, ``lo`` to ``hi`` inclusive."""
+
+    source: Source
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What a replay would read now. ``records_max`` is exact for history, and for Kafka without gaps."""
+
+    segments: Sequence[Segment]
+    records_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay did. ``digest`` is of the records as they were read, without what a target adds to them."""
+
+    replay_id: str
+    digest: Digest
+    first: int | None
+    last: int | None
+    from_history: int
+    from_kafka: int
+
+
+def segments(lo: int, hi: int, low: int) -> list[Segment]:
+    """Where each part of a range is read when Kafka begins at ``low``: no offset twice, none left out. Pure."""
+    found: list[Segment] = []
+    if lo < low:
+        found.append(Segment("history", lo, min(hi, low - 1)))
+    if hi >= low:
+        found.append(Segment("kafka", max(lo, low), hi))
+    return found
+
+
+class Replay:
+    """Reads ranges and gives them to targets. Not thread-safe; ``close`` it, or use it as a context manager.
+
+    No consumer group is used and nothing is committed: a replay disturbs nobody. A failure while reading raises
+    ReplayError (or KafkaUnavailable, ClickHouseUnavailable); ``next_offset`` then says where to go on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer = Consumer(
+            {
+                **settings.kafka.client_config(),
+                # librdkafka wants a group's name even where no group is used.
+                "group.id": "tradewire-replay",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "allow.auto.create.topics": False,
+            }
+        )
+        self._history: RawHistory | None = None
+        self.next_offset: int | None = None
+        self._from: dict[Source, int] = {"history": 0, "kafka": 0}
+
+    def close(self) -> None:
+        self._consumer.close()
+        if self._history is not None:
+            self._history.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def plan(self, wanted: OffsetRange) -> ReplayPlan:
+        """A dry run: what would be read from where. Raises RangeInvalid, KafkaUnavailable, ClickHouseUnavailable."""
+        hi, low = self._bounds(wanted)
+        found = segments(wanted.lo, hi, low)
+        records = 0
+        for segment in found:
+            if segment.source == "history":
+                records += self._raw().count(wanted.topic, wanted.partition, segment.lo, segment.hi)
+            else:
+                records += segment.hi - segment.lo + 1
+        return ReplayPlan(found, records)
+
+    def records(self, wanted: OffsetRange, *, allow_gaps: bool = False) -> Iterator[Record]:
+        """The records of a range in offset order.
+
+        When retention removes records from Kafka while they are read, the rest of them comes from ClickHouse.
+
+        Raises:
+            RangeInvalid: before the first record.
+            RecordsMissing: ClickHouse lacks records that Kafka no longer has, and gaps are not allowed.
+        """
+        hi, low = self._bounds(wanted)
+        self.next_offset = wanted.lo
+        self._from = {"history": 0, "kafka": 0}
+        while self.next_offset <= hi:
+            segment = segments(self.next_offset, hi, low)[0]
+            if segment.source == "history":
+                yield from self._from_history(wanted, segment, allow_gaps)
+            else:
+                yield from self._from_kafka(wanted, segment)
+            if self.next_offset <= hi:
+                low = self._watermarks(wanted)[0]
+
+    def to_stream(self, wanted: OffsetRange, stream: IO[str], *, allow_gaps: bool = False) -> ReplayResult:
+        """Writes JSON lines (see ``read_file``). What was written before an error stays written."""
+        records = write_lines(stream, wanted.topic, wanted.partition, self.records(wanted, allow_gaps=allow_gaps))
+        return self._drain(records, new_id())
+
+    def to_file(self, wanted: OffsetRange, file: Path, *, allow_gaps: bool = False) -> ReplayResult:
+        """Writes a new file of JSON lines, whole or not at all.
+
+        Raises:
+            ReplayError: the file exists.
+        """
+        if file.exists():
+            raise ReplayError(f"{file} exists; a replay does not overwrite files", file=str(file))
+        part = file.with_name(f"{file.name}.part")
+        try:
+            with part.open("w", encoding="utf-8") as stream:
+                result = self.to_stream(wanted, stream, allow_gaps=allow_gaps)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+        return result
+
+    def to_topic(
+        self, wanted: OffsetRange, topic: str, *, exact: bool = False, allow_gaps: bool = False
+    ) -> ReplayResult:
+        """Produces the records to another topic and returns when the brokers have confirmed all of them.
+
+        Each gets a ``tradewire_replay_id`` header, so that handlers with side effects can refuse it, and goes to the
+        partition of its key; ``exact`` adds nothing and keeps the partition's number. Timestamps are kept where the
+        topic has CreateTime.
+
+        Raises:
+            ReplayError: the topic is the source or is missing, or a record was not confirmed: ``next_offset`` is then
+                the first one to replay again; later ones may have been written.
+        """
+        if topic == wanted.topic:
+            raise ReplayError(f"{topic} is the source: every consumer of it would get its events twice", topic=topic)
+        replay_id = new_id()
+        target = TopicTarget(self._settings, topic, None if exact else replay_id, wanted.partition)
+        confirmed = wanted.lo
+        try:
+            result = self._drain(target.pass_on(self.records(wanted, allow_gaps=allow_gaps)), replay_id)
+            target.finish()
+        except BaseException:
+            with suppress(ReplayError):
+                target.finish()
+            confirmed = target.next_offset if target.next_offset is not None else wanted.lo
+            self.next_offset = confirmed
+            raise
+        return result
+
+    def _drain(self, records: Iterator[Record], replay_id: str) -> ReplayResult:
+        digester = Digester()
+        first: int | None = None
+        last: int | None = None
+        for record in records:
+            digester.add(record)
+            first = record.offset if first is None else first
+            last = record.offset
+        digest = digester.digest()
+        return ReplayResult(replay_id, digest, first, last, self._from["history"], self._from["kafka"])
+
+    def _bounds(self, wanted: OffsetRange) -> tuple[int, int]:
+        """The last offset of the range, and the oldest offset that Kafka has."""
+        where = f"{wanted.topic}[{wanted.partition}]"
+        low, high = self._watermarks(wanted)
+        hi = high - 1 if wanted.hi is None else wanted.hi
+        if wanted.lo < 0 or hi < wanted.lo:
+            raise RangeInvalid(f"{where}: the range {wanted.lo} to {hi} is empty; the partition ends before {high}")
+        if hi >= high:
+            raise RangeInvalid(
+                f"{where}: the range ends at {hi}, the partition before {high}: is the topic the right one?"
+            )
+        return hi, low
+
+    def _watermarks(self, wanted: OffsetRange) -> tuple[int, int]:
+        try:
+            found = self._consumer.get_watermark_offsets(
+                TopicPartition(wanted.topic, wanted.partition), timeout=_TIMEOUT_S, cached=False
+            )
+        except KafkaException as error:
+            cause = error.args[0]
+            where = f"{wanted.topic}[{wanted.partition}]"
+            if cause.code() in (
+                KafkaError._UNKNOWN_PARTITION,
+                KafkaError.UNKNOWN_TOPIC_OR_PART,
+                KafkaError._UNKNOWN_TOPIC,
+            ):
+                raise RangeInvalid(f"{where} does not exist on {self._settings.kafka.bootstrap_servers}") from error
+            raise KafkaUnavailable(f"{where}: the broker does not say where it begins and ends: {cause}") from error
+        if found is None:
+            raise KafkaUnavailable(
+                f"{self._settings.kafka.bootstrap_servers} does not answer within {_TIMEOUT_S:.0f} s"
+            )
+        return int(found[0]), int(found[1])
+
+    def _raw(self) -> RawHistory:
+        if self._history is None:
+            self._history = RawHistory(self._settings.clickhouse)
+        return self._history
+
+    def _from_history(self, wanted: OffsetRange, segment: Segment, allow_gaps: bool) -> Iterator[Record]:
+        expected = segment.lo
+        for record in self._raw().records(wanted.topic, wanted.partition, segment.lo, segment.hi):
+            if record.offset != expected and not allow_gaps:
+                raise self._missing(wanted, expected, record.offset - 1)
+            expected = record.offset + 1
+            self.next_offset = expected
+            self._from["history"] += 1
+            yield record
+        if expected <= segment.hi and not allow_gaps:
+            raise self._missing(wanted, expected, segment.hi)
+        self.next_offset = segment.hi + 1
+
+    @staticmethod
+    def _missing(wanted: OffsetRange, first: int, last: int) -> RecordsMissing:
+        return RecordsMissing(
+            f"{wanted.topic}[{wanted.partition}]: offsets {first} to {last} are neither in Kafka nor in ClickHouse: "
+            "were they compacted, transaction markers, or never stored? `allow gaps` replays what there is",
+            topic=wanted.topic,
+            partition=wanted.partition,
+            offset=first,
+        )
+
+    def _from_kafka(self, wanted: OffsetRange, segment: Segment) -> Iterator[Record]:
+        """Reads until the segment ends, or until Kafka no longer has its beginning (then the caller looks again)."""
+        self._consumer.assign([TopicPartition(wanted.topic, wanted.partition, segment.lo)])
+        try:
+            while self.next_offset is not None and self.next_offset <= segment.hi:
+                for message in self._poll():
+                    error = message.error()
+                    if error is not None:
+                        if self._ends(error, message, segment):
+                            return
+                        continue
+                    if message.offset() > segment.hi:
+                        self.next_offset = segment.hi + 1
+                        return
+                    self.next_offset = message.offset() + 1
+                    self._from["kafka"] += 1
+                    yield _record(message)
+        finally:
+            self._consumer.unassign()
+
+    def _poll(self) -> Sequence[Any]:
+        messages: Sequence[Any] = self._consumer.consume(_CHUNK_ROWS, 0.2)
+        if not messages:
+            first = self._consumer.poll(_SILENCE_S)
+            if first is None:
+                raise KafkaUnavailable(f"{self._settings.kafka.bootstrap_servers} gives nothing for {_SILENCE_S:.0f} s")
+            return [first]
+        return messages
+
+    def _ends(self, error: Any, message: Any, segment: Segment) -> bool:
+        if error.code() == KafkaError._PARTITION_EOF:
+            # Nothing but transaction markers is left below the end that was asked for.
+            if message.offset() > segment.hi:
+                self.next_offset = segment.hi + 1
+                return True
+            return False
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            _log.info("retention_overtook_replay", topic=message.topic(), next_offset=self.next_offset)
+            return True
+        if error.retriable():
+            return False
+        raise ReplayError(f"reading stopped at offset {self.next_offset}: {error}", offset=self.next_offset)
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        message.offset(), message.timestamp()[1], message.key(), message.value(), list(message.headers() or ())
+    )

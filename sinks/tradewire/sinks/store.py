@@ -1,0 +1,193 @@
+"""ClickHouse over HTTP as the sink needs it: DDL, one-block inserts with a token, and what is still running."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tradewire.core import new_id
+from tradewire.core.errors import ClickHouseUnavailable, QueryError, SinkError
+from tradewire.core.settings import ClickHouseSettings
+
+_T = TypeVar("_T")
+# The engine's limits of one block; an insert below them is one part per table, all or nothing.
+_BLOCK_ROWS_MAX: Final = 1_048_449
+INSERT_SETTINGS: Final[Mapping[str, Any]] = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "materialized_views_ignore_errors": 0,
+    "max_insert_block_size": _BLOCK_ROWS_MAX,
+    "min_insert_block_size_rows": _BLOCK_ROWS_MAX,
+    "min_insert_block_size_bytes": 1 << 30,
+    "max_insert_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "input_format_avro_allow_missing_fields": 0,
+    "input_format_avro_null_as_default": 0,
+    # A price in JSON stays the text it is; as a number it would become a float.
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_quote_64bit_integers": 0,
+    # A text that reads as a time stays the text it is; as a time it would be written in another form.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+}
+# What the engine answers when the bytes are at fault: a violated constraint, data it cannot parse. Errors of its Avro
+# library come under the codes for anything unexpected and are told by their name.
+_DATA_ERRORS: Final = frozenset((6, 26, 27, 32, 33, 38, 41, 49, 69, 72, 117, 131, 321, 349, 407, 441, 469))
+
+
+class BlockRefused(SinkError):
+    """Raised when ClickHouse cannot parse a block; nothing of it is stored. The sink then finds the record at fault."""
+
+
+def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Client:
+    """A client without a session, so that its queries may run side by side in threads.
+
+    Raises:
+        ClickHouseUnavailable: nobody answers, or the answer is not ClickHouse's; names host and port.
+    """
+    try:
+        return clickhouse_connect.get_client(
+            host=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=settings.password.get_secret_value(),
+            database=database or "__default__",
+            interface="https" if settings.secure else "http",
+            connect_timeout=min(10, max(1, settings.timeout_ms // 1000)),
+            send_receive_timeout=settings.timeout_ms // 1000,
+            query_retries=0,
+            autogenerate_session_id=False,
+            client_name="tradewire",
+        )
+    except (ClickHouseError, OSError) as error:
+        raise _unavailable(settings, error) from error
+
+
+def _unavailable(settings: ClickHouseSettings, error: Exception) -> ClickHouseUnavailable:
+    where = f"{settings.host}:{settings.port}"
+    return ClickHouseUnavailable(
+        f"ClickHouse at {where} does not do what it is asked: {error}", host=where, code=getattr(error, "code", None)
+    )
+
+
+class Store:
+    """One database of one ClickHouse. Connects when first used and again after a failure. Not thread-safe."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self.database = settings.database
+        self._settings = settings
+        self._client: Client | None = None
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def command(self, sql: str) -> None:
+        """Runs DDL. Raises ClickHouseUnavailable; whether it ran is then unknown, so give it only what may repeat."""
+        self._ask(lambda client: client.command(sql))
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Rows of a small query. Raises ClickHouseUnavailable."""
+        return self._ask(lambda client: client.query(sql, parameters=dict(parameters or {})).result_rows)
+
+    def insert_avro(self, table: str, body: bytes, *, token: str, columns: Sequence[str] | None = None) -> None:
+        """Inserts one block, all or nothing; with a token that the table remembers it adds no row anywhere.
+
+        ``columns`` are those that the block has; None means all of the table.
+
+        Raises:
+            BlockRefused: the bytes are at fault, nothing is stored.
+            ClickHouseUnavailable: whether it is stored is unknown; repeat it with the same token and the same bytes.
+        """
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "query_id": query_id_of(token)}
+        try:
+            self._ask(
+                lambda client: client.raw_insert(
+                    f"`{self.database}`.`{table}`",
+                    list(columns) if columns is not None else None,
+                    insert_block=body,
+                    fmt="Avro",
+                    settings=settings,
+                )
+            )
+        except ClickHouseUnavailable as error:
+            if error.context.get("code") in _DATA_ERRORS or "avro::" in str(error):
+                raise BlockRefused(f"{table}: {error}") from error
+            raise
+
+    def refusal(self, landing: str, body: bytes) -> str | None:
+        """Why ClickHouse cannot parse a block for a landing table; None when it can. Stores nothing.
+
+        Raises:
+            ClickHouseUnavailable: it cannot be told.
+        """
+        probe = f"{landing}_probe"
+        # The landing table without its views: what it is given goes nowhere.
+        self.command(f"CREATE TABLE IF NOT EXISTS `{self.database}`.`{probe}` AS `{self.database}`.`{landing}`")
+        try:
+            self.insert_avro(probe, body, token=f"probe-{new_id()}")
+        except BlockRefused as error:
+            return str(error)
+        return None
+
+    def keep_schema(self, schema_id: int, type: str, version: int, text: str) -> None:
+        """Archives a writer's schema beside the rows; repeating it changes nothing. Raises ClickHouseUnavailable."""
+        self._ask(
+            lambda client: client.command(
+                f"INSERT INTO `{self.database}`.schemas (id, type, version, schema) "
+                "SELECT {id:UInt32}, {type:String}, {version:UInt16}, {schema:String}",
+                parameters={"id": schema_id, "type": type, "version": version, "schema": text},
+            )
+        )
+
+    def settle(self, token_prefix: str, *, wait_ms: int) -> None:
+        """Returns when no insert whose token begins so is running: waits, after ``wait_ms`` kills it.
+
+        Raises:
+            ClickHouseUnavailable: it cannot be told, or the insert does not end.
+        """
+        prefix = query_id_of(token_prefix)
+        deadline = time.monotonic() + wait_ms / 1000
+        while self._running(prefix):
+            if time.monotonic() > deadline:
+                self._ask(
+                    lambda client: client.command(
+                        "KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC", parameters={"prefix": prefix}
+                    )
+                )
+                if self._running(prefix):
+                    raise ClickHouseUnavailable(f"an insert {prefix}… still runs although it was killed")
+                return
+            time.sleep(0.05)
+
+    def _running(self, prefix: str) -> bool:
+        sql = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
+        return bool(self.query(sql, {"prefix": prefix})[0][0])
+
+    def _ask(self, call: Callable[[Client], _T]) -> _T:
+        try:
+            if self._client is None:
+                self._client = connect(self._settings)
+            return call(self._client)
+        except (ClickHouseError, OSError) as error:
+            if getattr(error, "code", None) is None:
+                self.close()
+            raise _unavailable(self._settings, error) from error
+
+
+def query_id_of(token: str) -> str:
+    """The query id of an insert: a second one with the same token is refused while the first still runs."""
+    return f"tradewire-{token}"
+
+
+def query_error(error: ClickHouseError) -> QueryError:
+    """The engine's refusal of a question, without its stack."""
+    return QueryError(str(error).strip(), code=getattr(error, "code", None))

@@ -1,0 +1,170 @@
+"""What to do with a schema id: which tables take its records. Makes the tables that are missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tradewire.core import get_logger
+from tradewire.core.errors import UnknownSchemaId
+from tradewire.schemas import Catalogue, SchemaIds
+from tradewire.sinks.columns import UnsupportedSchema
+from tradewire.sinks.ddl import (
+    PART_SETTINGS,
+    Statement,
+    StoredSchema,
+    TableOptions,
+    base_statements,
+    read_model_table,
+    schema_statements,
+    stored_schemas,
+)
+from tradewire.sinks.row_shape import RowShape
+from tradewire.sinks.store import Store
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where rows of one schema id go and how they are built."""
+
+    landing: str
+    shape: RowShape
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """Why records of a schema id become dead letters."""
+
+    reason: str
+    error: str
+
+
+def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, Any]) -> StoredSchema:
+    """The stored form of a writer's schema: the catalogue's version where it is one, else a form of its own."""
+    namespace = schema.get("namespace")
+    name = f"{namespace}.{schema.get('name')}" if namespace else str(schema.get("name"))
+    for type in catalogue.values():
+        for version in type.versions:
+            if version.name == name:
+                if dict(version.schema) == dict(schema):
+                    return StoredSchema(type.name, version.version, schema, topic=type.topic)
+                break
+        else:
+            continue
+        return StoredSchema(type.name, 0, schema, schema_id=schema_id, topic=type.topic)
+    ours = schema.get("tradewire") or {}
+    return StoredSchema(
+        str(ours.get("type", name)),
+        int(ours.get("version", 0)),
+        schema,
+        schema_id=schema_id,
+        topic=ours.get("topic"),
+    )
+
+
+class Tables:
+    """The tables of one database, as far as this process has seen to them."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, schema_ids: SchemaIds, window: int) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._schema_ids = schema_ids
+        self._options = TableOptions(window)
+        self._present: set[str] | None = None
+        self._targets: dict[int, Target] = {}
+        self._no_targets: dict[int, NoTarget] = {}
+        self._archived: set[int] = set()
+
+    def ensure(self) -> None:
+        """Makes the database, its own tables and those of the catalogue. Safe to repeat and to run twice at once.
+
+        Raises:
+            ClickHouseUnavailable: some may have been made; repeat it.
+        """
+        present = self._look()
+        for name, sql in base_statements(self._store.database, self._options).items():
+            if name not in present:
+                self._store.command(sql)
+        rows = self._store.query(f"SELECT DISTINCT id FROM `{self._store.database}`.schemas")
+        self._archived = {int(row[0]) for row in rows}
+        for stored in stored_schemas(self._catalogue):
+            self._run(schema_statements(self._store.database, stored, self._options))
+
+    def target(self, schema_id: int) -> Target | NoTarget:
+        """Where records of a schema id go; makes tables for one not seen before and keeps its text in ``schemas``.
+
+        Raises:
+            RegistryUnavailable, ClickHouseUnavailable: not known yet; ask again.
+        """
+        known = self._targets.get(schema_id) or self._no_targets.get(schema_id)
+        if known is not None:
+            return known
+        try:
+            schema = self._schema(schema_id)
+        except UnknownSchemaId as error:
+            return NoTarget("unknown schema id", str(error))
+        try:
+            stored = stored_schema_of(self._catalogue, schema_id, schema)
+            statements = schema_statements(self._store.database, stored, self._options)
+        except (UnsupportedSchema, KeyError, TypeError) as error:
+            found = self._no_targets[schema_id] = NoTarget("unsupported schema", f"schema id {schema_id}: {error}")
+            return found
+        self._run(statements)
+        self._keep(schema_id, stored)
+        catalogued = stored.type if stored.type in self._catalogue else None
+        target = self._targets[schema_id] = Target(stored.landing, RowShape.of(schema_id, catalogued, schema))
+        return target
+
+    def read_model(self, topic: str) -> str | None:
+        """The table of a compacted topic of read models; None if no type of the catalogue names that topic."""
+        named = any(type.topic == topic for type in self._catalogue.values())
+        return read_model_table(topic) if named else None
+
+    def _schema(self, schema_id: int) -> Mapping[str, Any]:
+        try:
+            return self._schema_ids.schema_of(schema_id)
+        except UnknownSchemaId:
+            sql = f"SELECT schema FROM `{self._store.database}`.schemas WHERE id = {{id:UInt32}} LIMIT 1"
+            rows = self._store.query(sql, {"id": schema_id})
+            if not rows:
+                raise
+            archived: Mapping[str, Any] = json.loads(rows[0][0])
+            return archived
+
+    def _keep(self, schema_id: int, stored: StoredSchema) -> None:
+        if schema_id in self._archived:
+            return
+        self._store.keep_schema(
+            schema_id, stored.type, stored.version, json.dumps(stored.schema, separators=(",", ":"))
+        )
+
+    def _look(self) -> set[str]:
+        if self._present is None:
+            self._store.command(f"CREATE DATABASE IF NOT EXISTS `{self._store.database}`")
+            rows = self._store.query(
+                "SELECT name FROM system.tables WHERE database = {database:String}", {"database": self._store.database}
+            )
+            self._present = {str(row[0]) for row in rows}
+            known = self._store.query("SELECT name FROM system.merge_tree_settings")
+            names = {str(row[0]) for row in known}
+            parts = {name: value for name, value in PART_SETTINGS.items() if name in names}
+            # A projection that is built neither on insert nor on merge would never be.
+            if "materialize_projections_on_merge" not in parts:
+                parts.pop("materialize_projections_on_insert", None)
+            self._options = TableOptions(self._options.window, parts)
+        return self._present
+
+    def _run(self, statements: Sequence[Statement]) -> None:
+        present = self._look()
+        new = any(statement.creates is not None and statement.creates not in present for statement in statements)
+        if not new:
+            return
+        for statement in statements:
+            if statement.creates is None or statement.creates not in present:
+                self._store.command(statement.sql)
+                if statement.creates is not None:
+                    present.add(statement.creates)
