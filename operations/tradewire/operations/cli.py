@@ -1,0 +1,82 @@
+"""The `tradewire` command: its subcommands, and one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from tradewire.core import TradewireError, configure_logs, load_settings
+
+EXIT_FAILED = 1
+app = typer.Typer(
+    name="tradewire",
+    help="Event streaming for trading services on Kafka, Faust and ClickHouse.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Command groups and where they live. A group is imported only when it is named on the command line, so that an
+# installation without an extra has every command that does not need it, and `tradewire --help` stays quick.
+_GROUPS = {
+    "feed": ("tradewire.operations.commands.feed", "feed_app", "Publish market data files or simulated events."),
+    "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),
+    "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: list, show, register."),
+    "topics": ("tradewire.operations.commands.topics", "topics_app", "Declared topics: list, plan, apply."),
+}
+_COMMANDS = {
+    "demo": ("tradewire.operations.commands.demo", "demo", "The main job end to end, with proof."),
+    "down": ("tradewire.operations.commands.stack", "down", "Stop the local stack."),
+    "sql": ("tradewire.operations.commands.sql", "sql", "Read-only SQL over the history."),
+    "status": ("tradewire.operations.commands.stack", "status", "What the local stack is doing."),
+    "up": ("tradewire.operations.commands.stack", "up", "Start and supervise the local stack."),
+}
+_EXTRA_OF = {
+    "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "fastapi": "gateway",
+    "uvicorn": "gateway", "chdb": "local", "aiohttp": "local", "psutil": "local",
+}  # fmt: skip
+
+
+def _mount(wanted: set[str]) -> None:
+    for name, (module, attribute, said) in {**_GROUPS, **_COMMANDS}.items():
+        if name in wanted:
+            target = getattr(import_module(module), attribute)
+            if name in _GROUPS:
+                app.add_typer(target, name=name, help=said)
+            else:
+                app.command(name, help=said)(target)
+        else:
+            app.command(name, help=said)(lambda: None)
+
+
+@app.callback()
+def _root() -> None:
+    """Event streaming for trading services on Kafka, Faust and ClickHouse."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command. Exit code 0 when it did what it says, 1 on an error of ours (on stderr), 2 on bad usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        settings = load_settings()
+        configure_logs(settings.log.level, settings.log.format)
+        _mount({word for word in arguments[:1] if not word.startswith("-")})
+        app(arguments)
+    except TradewireError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(EXIT_FAILED)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        errors.print(f"[bold red]error:[/] this command needs {error.name}: pip install 'tradewire\\[{extra}]'")
+        sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

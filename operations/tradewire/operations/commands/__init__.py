@@ -1,0 +1,3 @@
+"""One module per group of subcommands; each only parses, calls a room, and shows."""
+
+__all__: list[str] = []

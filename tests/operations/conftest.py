@@ -1,0 +1,41 @@
+"""What the tests of the local stack share: the verified jars, fetched once, and waiting for a condition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+
+from tradewire.operations.stack import Artifacts, Java, ToolMissing, default_cache_dir, find_java, resolve_artifacts
+
+
+@pytest.fixture(scope="session")
+def java() -> Java:
+    try:
+        return find_java()
+    except ToolMissing as error:
+        pytest.skip(f"the local stack's servers cannot run here: {error}")
+
+
+@pytest.fixture(scope="session")
+def artifacts(java: Java) -> Artifacts:
+    return resolve_artifacts(default_cache_dir())
+
+
+class Eventually(Protocol):
+    """Returns as soon as the condition holds; fails the test if it does not within the time."""
+
+    def __call__(self, condition: Callable[[], object], *, within_s: float = 10.0) -> None: ...
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    def wait(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {within_s} s"
+            time.sleep(0.02)
+
+    return wait
