@@ -15,6 +15,7 @@ from tradewire.schemas.registry import (
 )
 from tradewire.schemas.topic_admin import TopicAdmin
 from tradewire.schemas.topics import Topic, TopicChange, TopicOnBroker, Topics, plan_topics
+from tradewire.schemas.typed_data import TypedData
 
 __all__ = [
     "NO_TAGS",
@@ -40,6 +41,7 @@ __all__ = [
     "TopicChange",
     "TopicOnBroker",
     "Topics",
+    "TypedData",
     "decode_headers",
     "encode_headers",
     "format_time_ns",
