@@ -24,8 +24,10 @@ from mode import Service, ServiceT
 
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
+from tradewire.processors import _aiokafka_on_uvloop
 from tradewire.processors._engine import Engine
 
+_aiokafka_on_uvloop.install()
 _log = get_logger(__name__)
 
 _FETCH_TIMEOUT_S = 1.0
