@@ -28,7 +28,7 @@ def filled(id: str, quantity: str, price: str, leaves: str, fee: str = "0.1") ->
 
 
 ACCEPTED: Told = (orders.ACCEPTED, BASE)
-REJECTED: Told = (orders.REJECTED, {**BASE, "reason": "no funds"})
+REJECTED: Told = (orders.REJECTED, {**BASE, "reason": "INSUFFICIENT_FUNDS", "text": "no funds"})
 CANCELLED: Told = (orders.CANCELLED, {**BASE, "reason": "expired"})
 
 

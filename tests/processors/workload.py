@@ -59,7 +59,8 @@ class Workload:
             "trading.order.created", order_id, {**base, "side": side, "order_type": "LIMIT", "quantity": quantity}
         )
         if self._random.random() < 0.1:
-            return [created, self._event("trading.order.rejected", order_id, {**base, "reason": "no"}, created)]
+            why = {"reason": "OTHER", "text": "no"}
+            return [created, self._event("trading.order.rejected", order_id, {**base, **why}, created)]
         accepted = self._event("trading.order.accepted", order_id, base, created)
         out = [created, accepted]
         parts = self._random.randrange(1, 4)

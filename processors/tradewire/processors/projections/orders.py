@@ -115,7 +115,7 @@ def _changed(order: Order, type: str, data: Mapping[str, Any], at: At) -> Order:
     if type == ACCEPTED:
         return order._replace(status="ACCEPTED") if order.status in ("UNKNOWN", "CREATED") else order
     if type == REJECTED:
-        return order if done else order._replace(status="REJECTED", reason=data["reason"])
+        return order if done else order._replace(status="REJECTED", reason=data["text"] or data["reason"])
     if type == CANCELLED:
         return order if done else order._replace(status="CANCELLED", reason=data["reason"])
     if type == AMENDED:

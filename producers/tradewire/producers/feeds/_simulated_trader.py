@@ -126,13 +126,14 @@ class Trader:
             | {"strategy": strategy, "side": side, "order_type": "LIMIT" if limit else "MARKET"}
             | {"time_in_force": "GTC" if limit else "IOC", "quantity": quantity}
             | {"limit_price": instrument.price(instrument.ticks) if limit else None}
-            | {"decision_id": decision.subject},
+            | {"decision_id": decision.subject, "arrival_price": instrument.price(instrument.ticks)},
             decision,
             1,
         )
         yield created, world.delay(3, 40)
         if world.random() < 0.06:
-            data = {"reason": "insufficient margin", "code": "-2010", "rejected_by": "VENUE"}
+            data = {"reason": "INSUFFICIENT_FUNDS", "text": "insufficient margin"}
+            data |= {"code": "-2010", "rejected_by": "VENUE"}
             data_all: dict[str, Any] = base | data | {"venue_time_ns": world.now_ns}
             yield world.event("trading.order.rejected", order_id, data_all, created, 2), 0
             return
