@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -87,3 +88,25 @@ def test_a_typed_consumer_is_checked_against_the_wheel(python: Path, tmp_path: P
     errors = [text for text in done.stdout.splitlines() if ": error:" in text]
     assert 1 == len(errors), done.stdout
     assert errors[0].startswith(f"consumer.py:{line}: error: Incompatible return value type")
+
+
+def test_a_wrong_field_and_a_float_price_are_found_before_anything_runs(python: Path, tmp_path: Path) -> None:
+    """The generated classes reach a type checker through the wheel: each deliberate mistake is found, nothing else."""
+    source = (REPO / "tests" / "house" / "typed_events.py").read_text()
+    (tmp_path / "events.py").write_text(source)
+    expected = [
+        (number, text.partition("# mistake: ")[2])
+        for number, text in enumerate(source.splitlines(), start=1)
+        if "# mistake: " in text
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "events.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    errors = re.findall(r"^events\.py:(\d+): error: .*\[(.*)\]$", done.stdout, re.MULTILINE)
+    assert 4 == len(expected)
+    assert expected == [(int(number), code) for number, code in errors], done.stdout

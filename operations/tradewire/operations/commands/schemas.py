@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tradewire.core import load_settings
+from tradewire.operations.commands.contract_files import docs, generate_types
 from tradewire.schemas import Catalogue, Contract
 
 schemas_app = typer.Typer(no_args_is_help=True)
+schemas_app.command("generate-types")(generate_types)
+schemas_app.command("docs")(docs)
 
 
 def _catalogue() -> Catalogue:
