@@ -64,7 +64,7 @@ class Folds:
         envelope = decode_headers(record.headers, fallback_time_ns=record.timestamp * _NS_PER_MS)
         data: Mapping[str, Any] | None = None
         if envelope.type in FOLDED_TYPES:
-            decoded = self._codec.decode(record.value)
+            decoded = self._codec.decode(record.value, envelope.schema_key)
             if decoded.type != envelope.type:
                 raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {decoded.type}")
             data = decoded.data

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tradewire.core.errors import MalformedRecord
-from tradewire.schemas._compiled_decoder import Decoder
-from tradewire.schemas._compiled_encoder import EncoderFactory
 from tradewire.schemas.catalogue import Catalogue
+from tradewire.schemas.cloudevents import contents_of, refuse_json_of_catalogue
 from tradewire.schemas.event import Event, Position
-from tradewire.schemas.headers import Header, decode_headers
+from tradewire.schemas.headers import Header, decode_headers, extensions_of
+from tradewire.schemas.reading import Reading, encoder_factory, newer_version, reading_of
 from tradewire.schemas.registry import SchemaIds
+from tradewire.schemas.schema_keys import SchemaKey, read_schema_key
 
 FRAME: Final = struct.Struct(">bI")
 MAGIC: Final = 0
@@ -44,31 +43,27 @@ def read_frame(value: bytes | None) -> Frame:
 
 
 class Decoded(NamedTuple):
-    """Data as the newest version of its type, and what wrote it; ``type`` is None outside the catalogue."""
+    """Data as the newest version of its type, and what wrote it; ``type`` is None outside the catalogue.
 
-    schema_id: int
+    ``schema_id`` is None where a header named the schema by its GUID. ``version`` is the one that the record was
+    written with; None outside the catalogue and where the schema is none of its versions and does not say.
+    """
+
+    schema_id: int | None
     type: str | None
     data: Mapping[str, Any]
+    version: int | None = None
 
 
 class _Reader(NamedTuple):
-    schema_id: int
+    schema_id: int | None
     type: str | None
-    decoder: Decoder
+    version: int | None
     read: Callable[[bytes, int], Any]
+    reading: Reading
 
 
 Encoder = Callable[[Mapping[str, Any]], bytes]
-
-
-@lru_cache(maxsize=1024)
-def _encoder_factory(schema_text: str, title: str) -> EncoderFactory:
-    return EncoderFactory(json.loads(schema_text), title)
-
-
-@lru_cache(maxsize=1024)
-def _decoder(writer_text: str, reader_text: str | None, title: str) -> Decoder:
-    return Decoder(json.loads(writer_text), None if reader_text is None else json.loads(reader_text), title=title)
 
 
 class Codec:
@@ -79,7 +74,6 @@ class Codec:
         self._schema_ids = schema_ids
         self._encoders: dict[tuple[str, str], Encoder] = {}
         self._readers: dict[bytes, _Reader] = {}
-        self._by_name = {schema.name: type.name for type in catalogue.values() for schema in type.versions}
 
     def encoder(self, type: str, topic: str) -> Encoder:
         """The function that frames data of ``type`` for ``topic`` with the newest version; keep it on a hot path.
@@ -94,7 +88,7 @@ class Codec:
         known = self._encoders.get(key)
         if known is None:
             schema = self.catalogue[type].latest
-            factory = _encoder_factory(schema.text, f"{type} v{schema.version}")
+            factory = encoder_factory(schema.text, f"{type} v{schema.version}")
             prefix = FRAME.pack(MAGIC, self._schema_ids.id_of(schema, topic))
             known = self._encoders[key] = factory.encoder(prefix)
         return known
@@ -103,55 +97,70 @@ class Codec:
         """``encoder(type, topic)(data)``."""
         return self.encoder(type, topic)(data)
 
-    def decode(self, value: bytes | None) -> Decoded:
-        """Reads a framed value; an older version is resolved to the newest of its type.
+    def decode(self, value: bytes | None, schema_key: bytes | None = None) -> Decoded:
+        """Reads a framed value as the newest version of its type, whichever version wrote it.
+
+        An older version is resolved by Avro's rules, across a breaking step by the upcaster. A later version than this
+        catalogue has is resolved as well, if it keeps its record name: what is unknown here is left out, an unknown
+        symbol becomes the enum's default; ``version`` tells. A schema is recognised by what it means, whatever a
+        registry did to its text.
+
+        A record of Confluent's header mode names its schema in a header and has no frame: ``schema_key`` is that
+        header, as ``decode_headers`` gives it. It wins over whatever the value begins with.
 
         Bytes are not believed: memory is bounded by the size of the value, nesting by 128 levels, and a decimal beyond
         its precision is refused instead of rounded.
 
         Raises:
-            MalformedRecord: not a frame, or its bytes do not fit its schema or are too many; names the field.
+            MalformedRecord: no frame and no key, or the bytes do not fit the schema or are too many; names the field.
+            NewerVersion (a MalformedRecord): only a later release of this reader can read it.
+            UpcastFailed (a MalformedRecord): an upcaster is at fault; names type, versions and field.
             UnknownSchemaId, RegistryUnavailable: the record may be fine; keep it and try again.
         """
         if type(value) is not bytes:
+            if value is None and schema_key is not None:
+                raise MalformedRecord("the record has no value: a tombstone on a topic of events?")
             value = b"" if value is None else bytes(value)
-        reader = self._readers.get(value[:5]) or self._reader(value)
+        if schema_key is None:
+            reader = self._readers.get(value[:5]) or self._reader(value)
+        else:
+            reader = self._readers.get(schema_key) or self._reader_of_key(schema_key)
         try:
-            data = reader.read(value, 5)
+            data = reader.read(value, 5 if schema_key is None else 0)
         except Exception as error:  # bad bytes show as whatever the reading of them ran into
-            raise MalformedRecord(
-                f"schema id {reader.schema_id} ({reader.type}): the bytes do not fit the schema: "
-                f"{reader.decoder.reason(error)}",
-                schema_id=reader.schema_id,
-            ) from error
-        return _new(Decoded, (reader.schema_id, reader.type, data))
+            raise reader.reading.refusal(error) from error
+        return _new(Decoded, (reader.schema_id, reader.type, data, reader.version))
 
     def _reader(self, value: bytes) -> _Reader:
         schema_id, _ = read_frame(value)
-        schema = self._schema_ids.schema_of(schema_id)
-        type = self._by_name.get(_full_name(schema))
-        reader_text = None
-        if type is not None:
-            latest = self.catalogue[type].latest
-            reader_text = None if dict(latest.schema) == dict(schema) else latest.text
+        return self._add_reader(value[:5], SchemaKey(schema_id, None), self._schema_ids.schema_of(schema_id))
+
+    def _reader_of_key(self, header: bytes) -> _Reader:
+        key = read_schema_key(header)
+        short = header[:5] if key.guid is None else header[:17]  # bytes behind it must not fill the memory with readers
+        known = self._readers.get(short)
+        if known is not None:
+            return known
+        if key.guid is not None:
+            return self._add_reader(short, key, self._schema_ids.schema_of_guid(key.guid))
+        assert key.schema_id is not None
+        return self._add_reader(short, key, self._schema_ids.schema_of(key.schema_id))
+
+    def _add_reader(self, prefix: bytes, key: SchemaKey, schema: Mapping[str, Any]) -> _Reader:
+        written = self.catalogue.identify(schema)
         try:
-            decoder = _decoder(json.dumps(schema), reader_text, f"{type or _full_name(schema)} id {schema_id}")
+            reading = reading_of(written, schema, str(key), key.schema_id)
+        except MalformedRecord:
+            raise
         except Exception as error:  # fastavro raises several unrelated kinds for what is no schema
             raise MalformedRecord(
-                f"schema id {schema_id}: what the registry holds is not an Avro schema: {error!r}", schema_id=schema_id
+                f"{key}: what the registry holds is not an Avro schema: {error!r}"[:1000], schema_id=key.schema_id
             ) from error
-        known = self._readers[value[:5]] = _Reader(schema_id, type, decoder, decoder.read)
+        known = self._readers[prefix] = _Reader(key.schema_id, reading.type, written.version, reading.read, reading)
         return known
 
 
 _new: Final = tuple.__new__
-
-
-def _full_name(schema: Any) -> str:
-    if not isinstance(schema, Mapping):
-        return ""
-    name, namespace = str(schema.get("name", "")), schema.get("namespace")
-    return f"{namespace}.{name}" if namespace and "." not in name else name
 
 
 def read_event(
@@ -164,7 +173,10 @@ def read_event(
     value: bytes | None,
     headers: Iterable[Header] | None,
 ) -> Event:
-    """Makes an event of a Kafka record.
+    """Makes an event of a Kafka record: framed Avro, Confluent's header mode, or a CloudEvent of another producer.
+
+    The structured mode is read in its JSON format. Types of the catalogue are Avro in every mode; JSON data of other
+    types is given as it stands, its fractions as Decimals.
 
     Raises:
         MalformedRecord: the record is at fault; its context names topic, partition and offset.
@@ -172,12 +184,22 @@ def read_event(
     """
     recorded_ns = timestamp_ms * 1_000_000
     try:
-        envelope = decode_headers(headers, fallback_time_ns=recorded_ns)
-        decoded = codec.decode(value)
+        given = headers if isinstance(headers, list) else list(headers or ())
+        contents = contents_of(value, given)
+        envelope = decode_headers(contents.headers, fallback_time_ns=recorded_ns)
+        if contents.value is None and value is not None:
+            refuse_json_of_catalogue(envelope.type, codec.catalogue)
+            decoded = Decoded(None, None, contents.data)
+        else:
+            decoded = codec.decode(contents.value, envelope.schema_key)
         if decoded.type is not None and decoded.type != envelope.type:
             raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {decoded.type}")
+        if decoded.type is None and envelope.type in codec.catalogue and decoded.schema_id is not None:
+            said = f"schema id {decoded.schema_id} has a record name that none of them has"
+            raise newer_version(codec.catalogue[envelope.type], None, said, decoded.schema_id)
+        extensions = extensions_of(contents.headers)
     except MalformedRecord as error:
-        raise MalformedRecord(
+        raise type(error)(
             f"{topic}[{partition}]@{offset}: {error}", topic=topic, partition=partition, offset=offset, **error.context
         ) from error
     return Event(
@@ -191,6 +213,8 @@ def read_event(
         causation_id=envelope.causation_id,
         sequence=envelope.sequence,
         tags=envelope.tags,
+        extensions=extensions,
         schema_id=decoded.schema_id,
+        version=decoded.version,
         position=Position(topic=topic, partition=partition, offset=offset, recorded_ns=recorded_ns),
     )

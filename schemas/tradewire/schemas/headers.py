@@ -6,6 +6,7 @@ Source: cloudevents/spec ``bindings/kafka-protocol-binding.md`` 3.2; correlation
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +23,20 @@ SPEC_VERSION: Final = ("ce_specversion", b"1.0")
 CONTENT_TYPE: Final = ("content-type", b"application/avro")
 # CloudEvents sequences are compared as strings: padding to the digits of a 64-bit number keeps them in numeric order.
 SEQUENCE_DIGITS: Final = 19
+# Confluent's header mode: the schema's GUID or id stands here, and the value is Avro with nothing before it.
+SCHEMA_KEY: Final = "__value_schema_id"
+_INTEGER: Final = re.compile(r"-?[0-9]{1,40}")
+_ENVELOPE: Final = frozenset(
+    ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "ce_correlationid", "ce_causationid")
+) | frozenset(("ce_sequence", "ce_tags", "ce_datacontenttype"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """The attributes that travel as headers; the rest of an event is its Avro data."""
+    """The attributes that travel as headers; the rest of an event is its Avro data.
+
+    ``schema_key`` names the schema where it is not in front of the value (``SCHEMA_KEY``); None for framed values.
+    """
 
     id: str
     type: str
@@ -37,6 +47,7 @@ class Envelope:
     causation_id: str | None
     sequence: int | None
     tags: Mapping[str, str]
+    schema_key: bytes | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -50,32 +61,51 @@ def format_time_ns(time_ns: int) -> str:
     return f"{_second_text(second)}.{fraction:09d}Z"
 
 
+# RFC 3339 5.6, which fromisoformat is not: it takes week dates, hours alone, and a comma whose digits it throws away.
+_TIME: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:)([0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
 @lru_cache(maxsize=1024)
 def _second_of(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    match = _TIME.fullmatch(f"{text}Z")
+    if match is None or match[4]:
+        raise ValueError(f"{text!r} is not a date and a time")
+    return _utc_second(match)
+
+
+def _utc_second(match: re.Match[str]) -> int:
+    """The second of a time as if its offset were zero; a leap second is the one after it, as in Unix time."""
+    second = match[3]
+    leap = second == "60"
+    moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{'59' if leap else second}").replace(tzinfo=UTC)
+    return int(moment.timestamp()) + leap
 
 
 def parse_time_ns(text: str) -> int:
-    """Nanoseconds of an RFC 3339 time with any offset and up to nine fraction digits.
+    """Nanoseconds of an RFC 3339 time with any offset. Digits behind the ninth of the fraction may only be zeros.
 
     Raises:
-        ValueError: the text is not such a time, or has no offset.
+        ValueError: the text is not such a time, has no offset, or is finer than a nanosecond.
     """
-    if len(text) == 30 and text[19] == "." and text[29] == "Z":
-        return _second_of(text[:19]) * NS_PER_SECOND + int(text[20:29])
-    head, dot, tail = text.partition(".")
-    if not dot:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError(f"{text!r} has no offset from UTC")
-        return int(moment.timestamp()) * NS_PER_SECOND
-    digits = len(tail) - len(tail.lstrip("0123456789"))
-    if not 1 <= digits <= 9:
-        raise ValueError(f"{text!r} has {digits} fraction digits; one to nine can be kept")
-    moment = datetime.fromisoformat(head + tail[digits:])
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset from UTC")
-    return int(moment.timestamp()) * NS_PER_SECOND + int(tail[:digits].ljust(9, "0"))
+    if len(text) == 30 and text[19] == "." and text[29] == "Z" and text.isascii():
+        fraction = text[20:29]
+        if fraction.isdigit():
+            return _second_of(text[:19]) * NS_PER_SECOND + int(fraction)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 time with an offset, such as 2024-08-08T12:00:00.5Z")
+    digits, sign, hours, minutes = match[4] or "", match[5], int(match[6] or 0), int(match[7] or 0)
+    if digits[9:].strip("0"):
+        raise ValueError(f"{text[:64]!r} is finer than a nanosecond")
+    if hours > 23 or minutes > 59:
+        raise ValueError(f"{text!r} has an offset of more than a day")
+    offset = (hours * 60 + minutes) * 60 * (-1 if sign == "-" else 1)
+    second = _utc_second(match) - offset
+    if match[3] == "60" and second % 86_400:
+        raise ValueError(f"{text!r} is a leap second, but not at the end of a day")
+    return second * NS_PER_SECOND + int(digits[:9].ljust(9, "0"))
 
 
 def encode_headers(event: Event) -> list[Header]:
@@ -109,16 +139,77 @@ def _text(headers: Mapping[str, bytes | None], name: str) -> str | None:
         raise MalformedRecord(f"header {name} is not UTF-8: {value[:64]!r}", header=name) from error
 
 
+def parse_tags(text: str) -> dict[str, str]:
+    """The tags of a ``ce_tags`` header: a JSON object, its values as text.
+
+    Raises:
+        ValueError: it is none, is nested too deeply, or has text that UTF-8 cannot carry.
+    """
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+        tags = {str(key): str(tag) for key, tag in found.items()}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    "".join((*tags, *tags.values())).encode()  # JSON can spell half a surrogate pair
+    return tags
+
+
+def _sequence(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("not an integer")
+    return int(text)
+
+
+def extensions_of(headers: Iterable[Header] | None) -> Mapping[str, str]:
+    """The CloudEvents attributes that are no part of the envelope: by name without ``ce_``; most records have none.
+
+    Raises:
+        MalformedRecord: a value is not UTF-8.
+    """
+    found = dict(headers or ())
+    names = [name for name in found if name[:3] in ("ce_", "CE_", "Ce_") and name.lower() not in _ENVELOPE]
+    texts = {name[3:].lower(): _text(found, name) for name in names}
+    return {name: text for name, text in texts.items() if text is not None} if texts else NO_TAGS
+
+
+def _check_mode(found: Mapping[str, bytes | None]) -> None:
+    """Raises MalformedRecord for what only looks like an event of ours: another version, or the structured mode."""
+    version = found.get("ce_specversion")
+    if version is not None and version != SPEC_VERSION[1]:
+        raise MalformedRecord(
+            f"header ce_specversion is {version[:64]!r}: only CloudEvents 1.0 is read", header="ce_specversion"
+        )
+    content_type = found.get(CONTENT_TYPE[0])
+    if is_structured(content_type):
+        raise MalformedRecord(
+            f"header content-type is {content_type!r}: a CloudEvent in structured mode. Topics of events hold binary "
+            "mode: let the producer write attributes as ce_ headers and the data as framed Avro",
+            header="content-type",
+        )
+
+
+def is_structured(content_type: bytes | None) -> bool:
+    """Whether a ``content-type`` announces the structured mode (Kafka binding, section 3)."""
+    return content_type is not None and content_type[:23].lower() == b"application/cloudevents"
+
+
 def decode_headers(headers: Iterable[Header] | None, *, fallback_time_ns: int | None = None) -> Envelope:
-    """Reads an envelope. Of a repeated header the last one counts.
+    """Reads an envelope. Of a repeated header the last one counts; names may be in capitals if all of them are.
 
     Records of other CloudEvents producers are read too: without ``ce_correlationid`` an event is the root of its own
     flow, without ``ce_subject`` its source is the aggregate, without ``ce_time`` ``fallback_time_ns`` is taken.
 
     Raises:
-        MalformedRecord: a required header is missing or a value cannot be read; names the header.
+        MalformedRecord: a required header is missing, a value cannot be read, or the record is a CloudEvent of another
+            version or in structured mode; names the header.
     """
     found = dict(headers or ())
+    if found.get("ce_specversion") != SPEC_VERSION[1] or found.get("content-type") != CONTENT_TYPE[1]:
+        if "ce_id" not in found:
+            found = {name.lower(): value for name, value in found.items()}
+        _check_mode(found)
     required: list[str] = []
     for name in ("ce_id", "ce_type", "ce_source"):
         value = _text(found, name)
@@ -138,13 +229,14 @@ def decode_headers(headers: Iterable[Header] | None, *, fallback_time_ns: int | 
         else:
             raise MalformedRecord("header ce_time is missing and there is no broker time to take", header="ce_time")
         header, value = "ce_sequence", sequence_text
-        sequence = int(sequence_text) if sequence_text is not None else None
+        sequence = _sequence(sequence_text) if sequence_text is not None else None
         header, value = "ce_tags", tags_text
         tags: Mapping[str, str] = NO_TAGS
         if tags_text is not None:
-            tags = {str(key): str(tag) for key, tag in json.loads(tags_text).items()}
-    except (ValueError, AttributeError, OverflowError) as error:
-        raise MalformedRecord(f"header {header} cannot be read: {value!r} ({error})", header=header) from error
+            tags = parse_tags(tags_text)
+    except (ValueError, OverflowError) as error:
+        shown = repr(value if value is None or len(value) <= 200 else value[:200])
+        raise MalformedRecord(f"header {header} cannot be read: {shown} ({error})", header=header) from error
     return Envelope(
         id=id,
         type=type,
@@ -155,4 +247,5 @@ def decode_headers(headers: Iterable[Header] | None, *, fallback_time_ns: int | 
         causation_id=_text(found, "ce_causationid") or None,
         sequence=sequence,
         tags=tags,
+        schema_key=found.get(SCHEMA_KEY),
     )

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from tradewire.core.errors import ContractError, RegistryUnavailable, UnknownSchemaId
+from tradewire.core.errors import ContractError, MalformedRecord, RegistryUnavailable, UnknownSchemaId
 from tradewire.core.settings import RegistrySettings
 from tradewire.schemas.catalogue import EventSchema
+from tradewire.schemas.schema_keys import GuidArchive
 
 _T = TypeVar("_T")
 _NOT_FOUND = (404, 40401, 40402, 40403)
@@ -30,14 +32,18 @@ def subject_of(topic: str, schema_name: str) -> str:
 
 
 class SchemaIds(Protocol):
-    """What the codec needs of a registry. Both calls may block on first use of a schema and are cached after."""
+    """What the codec needs of a registry. All calls may block on first use of a schema and are cached after."""
 
     def id_of(self, schema: EventSchema, topic: str) -> int:
         """The id of a registered schema. Raises ContractError when it is not registered, RegistryUnavailable."""
         ...
 
     def schema_of(self, schema_id: int) -> Mapping[str, Any]:
-        """The writer's schema. Raises UnknownSchemaId, RegistryUnavailable."""
+        """The writer's schema. Raises UnknownSchemaId, RegistryUnavailable, MalformedRecord if it is not JSON."""
+        ...
+
+    def schema_of_guid(self, guid: UUID) -> Mapping[str, Any]:
+        """The writer's schema, named by GUID in a header. Raises as ``schema_of`` does."""
         ...
 
 
@@ -55,6 +61,7 @@ class SchemaArchive:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.guids = GuidArchive(folder / "guids")
 
     def put(self, entry: ArchivedSchema) -> None:
         """Keeps an entry; the same id with another schema is refused with ContractError, the old one stays."""
@@ -110,6 +117,7 @@ class RegistryIds:
         self._archive = archive
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, Mapping[str, Any]] = {}
+        self._schemas_of_guids: dict[UUID, Mapping[str, Any]] = {}
 
     def id_of(self, schema: EventSchema, topic: str) -> int:
         key = (subject_of(topic, schema.name), schema.text)
@@ -154,9 +162,30 @@ class RegistryIds:
                     schema_id=schema_id,
                 )
             text = str(found.schema_str)
+            _parsed(text, f"schema id {schema_id}")
             self._keep(ArchivedSchema(schema_id, "", text))
-        schema: Mapping[str, Any] = json.loads(text)
-        self._schemas[schema_id] = schema
+        schema = self._schemas[schema_id] = _parsed(text, f"schema id {schema_id}")
+        return schema
+
+    def schema_of_guid(self, guid: UUID) -> Mapping[str, Any]:
+        """The schema of a GUID: Confluent Platform 8 serves them, Apicurio 3.0 does not (it answers 404 for all)."""
+        known = self._schemas_of_guids.get(guid)
+        if known is not None:
+            return known
+        text = self._archive.guids.get(guid) if self._archive else None
+        if text is None:
+            found = self._ask(lambda: self._client.get_schema_by_guid(str(guid)))
+            if found is None:
+                raise UnknownSchemaId(
+                    f"schema guid {guid} is unknown at {self._url} and in the archive: does that registry serve "
+                    "/schemas/guids, and did the writer use it? The default serializer writes ids, which any serves",
+                    schema_guid=str(guid),
+                )
+            text = str(found.schema_str)
+            _parsed(text, f"schema guid {guid}")
+            if self._archive is not None:
+                self._archive.guids.put(guid, text)
+        schema = self._schemas_of_guids[guid] = _parsed(text, f"schema guid {guid}")
         return schema
 
     def register(self, schema: EventSchema, topic: str) -> int:
@@ -198,6 +227,14 @@ class RegistryIds:
             raise RegistryUnavailable(f"{self._url} does not answer ({error}): is the registry up?") from error
 
 
+def _parsed(text: str, named: str) -> Mapping[str, Any]:
+    try:
+        schema: Mapping[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRecord(f"{named}: what the registry holds is not an Avro schema: {error}") from error
+    return schema
+
+
 class FixedIds:
     """``SchemaIds`` numbered in order of first use, in memory: for tests of the codec that need no registry."""
 
@@ -215,3 +252,6 @@ class FixedIds:
         if not 1 <= schema_id <= len(self._schemas):
             raise UnknownSchemaId(f"schema id {schema_id} was never given out", schema_id=schema_id)
         return self._schemas[schema_id - 1].schema
+
+    def schema_of_guid(self, guid: UUID) -> Mapping[str, Any]:
+        raise UnknownSchemaId(f"schema guid {guid} was never given out", schema_guid=str(guid))

@@ -5,7 +5,6 @@ Per row only slices and list entries are made; the loops run inside ``map``, ``z
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from collections.abc import Sequence
@@ -13,7 +12,15 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-from tradewire.schemas.headers import CONTENT_TYPE, SEQUENCE_DIGITS, SPEC_VERSION, parse_time_ns
+from tradewire.schemas.headers import (
+    CONTENT_TYPE,
+    SCHEMA_KEY,
+    SEQUENCE_DIGITS,
+    SPEC_VERSION,
+    is_structured,
+    parse_tags,
+    parse_time_ns,
+)
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_bytes, encode_map, length_of
 from tradewire.sinks.layout import COLUMN, CONSTANT, TEXT_COLUMNS, VALUE, Entry, layout_text
 from tradewire.sinks.records import RecordColumns
@@ -44,13 +51,13 @@ class _Seconds(dict[bytes, int]):
 class _Tags(dict[bytes, bytes]):
     """The Avro map of a ``ce_tags`` header, remembered: tags repeat."""
 
-    def __missing__(self, text: bytes) -> bytes:
-        entries = json.loads(text)
-        if not isinstance(entries, dict):
-            raise ValueError("ce_tags is not a JSON object")
+    def __missing__(self, text: bytes | None) -> bytes:
+        if text is None:
+            raise NotUniform
+        tags = parse_tags(text.decode())
         if len(self) >= 10_000:
             self.clear()
-        known = self[text] = encode_map({str(key): str(value) for key, value in entries.items()})
+        known = self[text] = encode_map(tags)
         return known
 
 
@@ -101,9 +108,10 @@ class ColumnwiseRows:
     @staticmethod
     @lru_cache(maxsize=1024)
     def of(names: tuple[str, ...]) -> ColumnwiseRows | None:
-        """None where a name is repeated or an attribute is missing: such rows are read one by one."""
+        """None where a name is repeated, an attribute missing or the schema in a header: rows to read one by one."""
         unique = frozenset(names)
-        return ColumnwiseRows(names) if len(unique) == len(names) and unique >= _REQUIRED else None
+        uniform = len(unique) == len(names) and unique >= _REQUIRED and SCHEMA_KEY not in unique
+        return ColumnwiseRows(names) if uniform else None
 
     def _entries(self, columns: Sequence[Sequence[bytes]]) -> tuple[str, list[Sequence[bytes]]]:
         entries: list[Entry] = []
@@ -131,6 +139,10 @@ class ColumnwiseRows:
         types = set(column["ce_type"])
         type = column["ce_type"][0]
         if len(types) != 1 or (shape.type is not None and type != shape.type.encode()):
+            raise NotUniform
+        if set(column.get("ce_specversion", ())) - {SPEC_VERSION[1]} or any(
+            map(is_structured, set(column.get("content-type", ())))
+        ):
             raise NotUniform
         layout, kept = self._entries(columns)
         offsets = [batch.offsets[index] for index in indexes]

@@ -20,13 +20,18 @@ import fastavro
 from tradewire.core.clock import NS_PER_MS
 from tradewire.core.errors import MalformedRecord
 from tradewire.schemas.codec import FRAME, MAGIC
-from tradewire.schemas.headers import decode_headers
+from tradewire.schemas.headers import SCHEMA_KEY, Header, decode_headers, is_structured
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_array, encode_bytes, encode_map
 from tradewire.sinks._columnwise import ColumnwiseRows, NotUniform
 from tradewire.sinks.layout import plain_layout
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.row_shape import RowShape, row_head
 
+# ClickHouse parses values by the id in front of them; such a record is kept whole among the dead letters.
+NO_HEADER_MODE: Final = (
+    f"the schema is named in header {SCHEMA_KEY}, not in front of the value: only framed values are stored. Let the "
+    "producer use the default (prefix) schema id serializer"
+)
 _NUMBERS: Final = struct.Struct("<qqq")
 _LITTLE_ENDIAN: Final = struct.Struct("<q")
 # Below this many rows a group that does not fit the fast path is not halved further but read row by row.
@@ -77,11 +82,21 @@ def split_by_schema(batch: RecordColumns) -> Split:
             split.by_schema[FRAME.unpack(prefix)[1]] = indexes
         elif len(prefix) < FRAME.size:
             error = f"the value has {len(prefix)} bytes; a frame has at least {FRAME.size}"
-            split.malformed += [Malformed(index, "frame", error) for index in indexes]
+            split.malformed += [_unframed(batch, index, error) for index in indexes]
         else:
             error = f"the value begins with 0x{prefix[0]:02x}, not 0x00: is it JSON or plain Avro?"
-            split.malformed += [Malformed(index, "frame", error) for index in indexes]
+            split.malformed += [_unframed(batch, index, error) for index in indexes]
     return split
+
+
+def _unframed(batch: RecordColumns, index: int, error: str) -> Malformed:
+    """A value without a frame, and what its headers say it is instead."""
+    headers: Sequence[Header] = batch.headers[index] or ()
+    if any(name == SCHEMA_KEY for name, _ in headers):
+        error = NO_HEADER_MODE
+    elif any(name == "content-type" and is_structured(value) for name, value in headers):
+        error += " The header content-type says that it is a CloudEvent in structured mode: write binary mode"
+    return Malformed(index, "frame", error)
 
 
 def build_block(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) -> Block:
@@ -150,6 +165,8 @@ def _build_one(batch: RecordColumns, index: int, shape: RowShape) -> bytes:
     envelope = decode_headers(headers, fallback_time_ns=stamp_ms * NS_PER_MS)
     if shape.type is not None and envelope.type != shape.type:
         raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {shape.type}")
+    if envelope.schema_key is not None:
+        raise MalformedRecord(NO_HEADER_MODE, header=SCHEMA_KEY)
     layout, header_values = plain_layout(headers)
     try:
         numbers = _NUMBERS.pack(offset, stamp_ms, envelope.time_ns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewire.core import get_logger
-from tradewire.core.errors import UnknownSchemaId
+from tradewire.core.errors import MalformedRecord, UnknownSchemaId
 from tradewire.schemas import Catalogue, SchemaIds
 from tradewire.sinks.columns import UnsupportedSchema
 from tradewire.sinks.ddl import (
@@ -107,6 +107,8 @@ class Tables:
             schema = self._schema(schema_id)
         except UnknownSchemaId as error:
             return NoTarget("unknown schema id", str(error))
+        except MalformedRecord as error:
+            return NoTarget("unsupported schema", str(error))
         try:
             stored = stored_schema_of(self._catalogue, schema_id, schema)
             statements = schema_statements(self._store.database, stored, self._options)

@@ -1,0 +1,69 @@
+"""Records of other producers that keep another contract: each is stored right, or is a dead letter that says why."""
+
+from __future__ import annotations
+
+import pytest
+from tests.sinks.samples import batch_of, record_of
+
+from tradewire.schemas import Catalogue, Header
+from tradewire.sinks.container import build_block, split_by_schema
+from tradewire.sinks.row_shape import RowShape
+
+TRADE = Catalogue.load()["market.trade.reported"].latest
+SHAPE = RowShape.of(7, TRADE.type, TRADE.schema)
+GUID: Header = ("__value_schema_id", b"\1" + bytes(range(16)))
+# JSON that nests deeper than Python recurses, and half a surrogate pair: both once ended the sink.
+ENDLESS_TAGS = b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+HALF_A_PAIR = b'{"a":"\\ud800"}'
+
+
+def malformed_of(*records: list[Header]) -> tuple[int, list[tuple[int, str]]]:
+    made = [record_of(TRADE, 7, offset)._replace(headers=headers) for offset, headers in enumerate(records)]
+    block = build_block(batch_of(made), range(len(made)), SHAPE)
+    return block.rows, [(malformed.at, malformed.error) for malformed in block.malformed]
+
+
+def test_a_value_without_frame_whose_first_bytes_look_like_one_is_no_row() -> None:
+    """In header mode the value may begin with 0x00 and a number that is some other schema's id."""
+    good = list(record_of(TRADE, 7, 0).headers)
+
+    rows, malformed = malformed_of(good, [*good, GUID], good)
+
+    assert 2 == rows
+    assert [1] == [at for at, _ in malformed]
+    assert "__value_schema_id" in malformed[0][1]
+
+
+def test_an_unframed_value_says_what_its_headers_say_it_is() -> None:
+    """The operator reads the fix in the dead letter, not a guess about the first byte."""
+    plain = record_of(TRADE, 7, 0)._replace(value=b"\x0cabcdefgh")
+    structured = [("content-type", b"Application/CloudEvents+JSON; charset=utf-8")]
+    records = [plain._replace(headers=[GUID]), plain._replace(headers=structured), plain]
+
+    errors = [error for _, _, error in split_by_schema(batch_of(records)).malformed]
+
+    assert "prefix" in errors[0]
+    assert "structured mode" in errors[1]
+    assert "0x0c" in errors[2]
+
+
+@pytest.mark.parametrize("together", [1, 20])
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("ce_specversion", b"0.3"),
+        ("content-type", b"application/cloudevents+json"),
+        ("ce_tags", ENDLESS_TAGS),
+        ("ce_tags", HALF_A_PAIR),
+        ("ce_sequence", "١".encode()),
+    ],
+    ids=["version", "structured", "endless", "surrogate", "digit"],
+)
+def test_headers_at_fault_are_refused_in_any_company(header: Header, together: int) -> None:
+    """Which rows a batch holds besides must not decide whether a record is stored."""
+    good = dict(record_of(TRADE, 7, 0, sequence=1, tags={"a": "b"}).headers)
+    bad = list((good | dict([header])).items())
+
+    rows, malformed = malformed_of(*[list(good.items())] * together, bad)
+
+    assert (together, [together]) == (rows, [at for at, _ in malformed])
