@@ -20,10 +20,10 @@ from tradewire.schemas._misfit import NESTING_MAX
 from tradewire.schemas._resolution import Unresolvable, matching_branch, pair_fields, symbols_for
 from tradewire.schemas._shape import Shape, shape_of
 from tradewire.schemas._source import Source, function_of
-from tradewire.schemas._varints import BadBytes, read_block, read_span, read_varint
+from tradewire.schemas._varints import BadBytes, read_block, read_int_varint, read_span, read_varint
 
-# Items without bytes (nulls, empty records) that the arrays of one value may hold together: their counts cost nothing
-# to write, so nothing in the input bounds them.
+# Values without bytes (nulls in arrays, empty records) that one value may hold together: their counts cost nothing to
+# write, and records of two such records each double with every level, so nothing in the input bounds them.
 EMPTY_ITEMS_MAX: Final = 65_536
 # Making a decimal of bytes takes time that grows with their square.
 DECIMAL_BYTES_MAX: Final = 4096
@@ -76,6 +76,7 @@ _NAMES: Final[dict[str, Any]] = {
     "from_bytes": int.from_bytes,
     "leftover": _leftover,
     "read_block": read_block,
+    "read_int_varint": read_int_varint,
     "read_span": read_span,
     "read_varint": read_varint,
     "too_deep": _too_deep,
@@ -95,7 +96,10 @@ class _Emitter:
         self.source = Source(title)
         self.source.namespace.update(_NAMES)
         self._is_recursive = writer.is_recursive
-        self._has_empty_items = any(s.kind == "array" and not s.parts[0].bytes_min for s in writer.walk())
+        self._has_empty_items = any(
+            (s.kind == "array" and not s.parts[0].bytes_min) or (s.kind == "record" and not s.bytes_min)
+            for s in writer.walk()
+        )
         self._functions: dict[tuple[int, int], str] = {}
         self._pending: list[tuple[str, Shape, Shape | None]] = []
         self._variables = 0
@@ -139,9 +143,15 @@ class _Emitter:
         if self._is_recursive:
             self._add(1, "if d < 0: raise too_deep()")
         if writer.kind == "record":
+            if not writer.bytes_min:
+                self._spend(1, "1")
             self._add(1, f"return {self._fields(writer, reader, 1)}, i")
         else:
             self._items(writer, reader)
+
+    def _spend(self, depth: int, count: str) -> None:
+        self._add(depth, f"z[0] -= {count}")
+        self._add(depth, "if z[0] < 0: raise BadBytes(f'more than {EMPTY_ITEMS_MAX} items have no bytes')")
 
     def _items(self, writer: Shape, reader: Shape | None) -> None:
         is_map = writer.kind == "map"
@@ -154,8 +164,7 @@ class _Emitter:
         self._add(3, "n >>= 1", "i += 1", "stop = 0")
         self._add(3, f"if n * {least} > e - i: raise BadBytes(f'a block of {{n}} items, bytes left: {{e - i}}')")
         if not least:
-            self._add(2, "z[0] -= n")
-            self._add(2, "if z[0] < 0: raise BadBytes(f'more than {EMPTY_ITEMS_MAX} items have no bytes')")
+            self._spend(2, "n")
         self._add(2, "for _ in range(n):")
         self.source.label = "[]"
         if is_map:
@@ -246,9 +255,9 @@ class _Emitter:
             self._add(depth, f"{'elif' if number else 'if'} n == {2 * number}:")
             self._value(branch, reader, x, depth + 1)
 
-    def _number(self, depth: int) -> None:
-        """Emits the reading of a small number into ``n``, not yet unzigzagged."""
-        self._add(depth, "n = b[i]", "if n < 128: i += 1", "else: n, i = read_varint(b, i)")
+    def _number(self, depth: int, read: str = "read_varint") -> None:
+        """Emits the reading of a mostly small number into ``n``, not yet unzigzagged."""
+        self._add(depth, "n = b[i]", "if n < 128: i += 1", f"else: n, i = {read}(b, i)")
 
     def _span(self, depth: int, bytes_max: int | None = None) -> None:
         """Emits the reading of a length: the bytes are ``b[i:j]``."""
@@ -284,9 +293,7 @@ class _Emitter:
     def _leaf(self, writer: Shape, x: str, depth: int) -> None:
         kind = writer.kind
         if kind in ("int", "long"):
-            self._number(depth)
-            if kind == "int":
-                self._add(depth, f"if n >= {1 << 32}: raise BadBytes('an int has more than 32 bits')")
+            self._number(depth, "read_int_varint" if kind == "int" else "read_varint")
             self._add(depth, f"{x} = ~(n >> 1) if n & 1 else n >> 1")
         elif kind == "boolean":
             self._add(depth, f"{x} = BOOLEANS[b[i]]", "i += 1")

@@ -1,7 +1,12 @@
-"""A schema as a tree that the code generators walk: names resolved, logical types settled, sizes known."""
+"""A schema as a tree that the code generators walk: names resolved, logical types settled, sizes known.
+
+Schemas come from a registry, so they are not believed either: their size and nesting are bounded before anything is
+made of them, and what has no meaning in Avro is refused. Their names are not judged: fastavro and others write any.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +17,11 @@ from fastavro.write import LOGICAL_WRITERS
 
 _SIZE_MIN: Final = {"null": 0, "float": 4, "double": 8}
 _COMPOSITE: Final = ("record", "array", "map", "union")
+_NAMED: Final = ("record", "enum", "fixed")
+# Objects and lists of a schema's JSON, and how deep they lie in each other: compiling takes time that grows faster than
+# the schema, and parsing by recursion takes stack, of which the caller may have used most.
+SCHEMA_PARTS_MAX: Final = 20_000
+SCHEMA_NESTING_MAX: Final = 300
 
 
 @dataclass(eq=False)
@@ -77,16 +87,49 @@ class Shape:
 
 
 def shape_of(schema: Any) -> Shape:
-    """The tree of a schema as JSON gives it.
+    """The tree of a schema as JSON gives it; the schema is left as it is.
 
     Raises:
-        Exception: whatever fastavro raises for a schema that it cannot parse.
+        Exception: ValueError for a schema that is too large or means nothing, whatever fastavro raises for others.
     """
     named: dict[str, Any] = {}
-    parsed = fastavro.parse_schema(schema, named)
+    parsed = fastavro.parse_schema(_bounded_copy(schema), named)
     shape = _Reader(named).read(parsed)
     _settle_sizes(shape)
     return shape
+
+
+def _bounded_copy(schema: Any) -> Any:
+    """A copy without the decimals that Avro ignores, where fastavro refuses the schema. Not by recursion."""
+    copy: list[Any] = [schema]
+    pending: list[tuple[Any, Any, int]] = [(copy, 0, 0)]  # where a part lies, under which key, and how deep
+    parts = 0
+    while pending:
+        place, key, depth = pending.pop()
+        part = place[key]
+        if not isinstance(part, Mapping | list):
+            continue
+        parts += 1
+        if parts > SCHEMA_PARTS_MAX or depth > SCHEMA_NESTING_MAX:
+            raise ValueError(f"it has more than {SCHEMA_PARTS_MAX} parts or {SCHEMA_NESTING_MAX} levels")
+        own: Any
+        if isinstance(part, list):
+            own = place[key] = list(part)
+            pending += [(own, number, depth + 1) for number in range(len(own))]
+        else:
+            own = place[key] = dict(part)
+            if own.get("logicalType") == "decimal" and not _is_decimal(own):
+                del own["logicalType"]
+            pending += [(own, name, depth + 1) for name in own]
+    return copy[0]
+
+
+def _is_decimal(schema: Mapping[str, Any]) -> bool:
+    """Whether the specification lets the logical type count: it is to be ignored otherwise."""
+    precision, scale, size = schema.get("precision"), schema.get("scale", 0), schema.get("size")
+    if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision or not precision:
+        return False
+    return type(size) is not int or precision <= math.floor(math.log10(2) * (8 * size - 1))
 
 
 class _Reader:
@@ -96,20 +139,33 @@ class _Reader:
 
     def read(self, schema: Any) -> Shape:
         if isinstance(schema, list):
-            return Shape("union", {}, parts=[self.read(branch) for branch in schema])
+            return _union([self.read(branch) for branch in schema])
         if isinstance(schema, str):
             if schema in self._named:
                 return self._known.get(schema) or self.read(self._named[schema])
             schema = {"type": schema}
         kind = {"error": "record"}.get(schema["type"], schema["type"])
         shape = Shape(kind, schema, _logical(kind, schema))
-        if kind in ("record", "enum", "fixed"):
+        if kind in _NAMED:
             self._known[schema["name"]] = shape
+        if kind == "fixed" and (type(schema["size"]) is not int or schema["size"] < 0):
+            raise ValueError(f"fixed {schema['name']} has size {schema['size']!r}")
         if kind == "record":
+            names = [item["name"] for item in schema["fields"]]
+            if len(set(names)) != len(names):
+                raise ValueError(f"record {schema['name']} has two fields of one name")
             shape.parts.extend(self.read(item["type"]) for item in schema["fields"])
         elif kind in ("array", "map"):
             shape.parts.append(self.read(schema["items" if kind == "array" else "values"]))
         return shape
+
+
+def _union(branches: list[Shape]) -> Shape:
+    """Raises ValueError for a union of which the specification says that there is none."""
+    names = [branch.name if branch.kind in _NAMED else branch.kind for branch in branches]
+    if "union" in names or len(set(names)) != len(names):
+        raise ValueError(f"a union holds {', '.join(names)[:200]}: another union, or a type twice")
+    return Shape("union", {}, parts=branches)
 
 
 def _logical(kind: str, schema: Mapping[str, Any]) -> str:

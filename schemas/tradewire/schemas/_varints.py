@@ -82,6 +82,14 @@ def read_varint(b: bytes, i: int) -> tuple[int, int]:
     return n, j
 
 
+def read_int_varint(b: bytes, i: int) -> tuple[int, int]:
+    """As ``read_varint``, for a type of 32 bits: it has at most 5 bytes, as Avro's other implementations hold it to."""
+    n, j = read_varint(b, i)
+    if n >> 32 or j - i > 5:
+        raise BadBytes("an int has more than 32 bits or 5 bytes")
+    return n, j
+
+
 def read_span(b: bytes, i: int, e: int) -> tuple[int, int]:
     """Where the bytes behind the length at ``i`` begin and end.
 
