@@ -169,7 +169,7 @@ def test_a_schema_that_is_no_record_is_read_too() -> None:
         def schema_of(self, schema_id: int) -> Any:
             return ["null", "string"]
 
-    assert (7, None, "a") == Codec(CATALOGUE, Bare()).decode(b"\0\0\0\0\7\2\2a")
+    assert (7, None, "a", None) == Codec(CATALOGUE, Bare()).decode(b"\0\0\0\0\7\2\2a")
 
 
 def test_bytes_after_the_data_are_malformed(codec: Codec) -> None:

@@ -20,6 +20,7 @@ from tradewire.schemas import Catalogue, Codec, FixedIds
 from tradewire.schemas.generate.python_types import python_types
 
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+KIND = {"type": "enum", "name": "Kind", "symbols": ["None", "title", "mro", "_x_"], "default": "None"}
 LEG = {
     "type": "record",
     "name": "Leg",
@@ -27,7 +28,7 @@ LEG = {
     "fields": [
         {"name": "class", "type": "string", "default": "spot"},
         {"name": "ratio", "type": "double", "default": 1},
-        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["None", "title", "mro", "_x_"]}},
+        {"name": "kind", "type": KIND},
     ],
 }
 QUOTE = {

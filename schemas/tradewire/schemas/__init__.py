@@ -1,10 +1,11 @@
 """The contract: Avro catalogue, event, codec, CloudEvents headers, registry ids, topics."""
 
-from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType
+from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType, Written
 from tradewire.schemas.codec import Codec, Decoded, Encoder, Frame, read_event, read_frame
 from tradewire.schemas.contract import Contract
 from tradewire.schemas.event import NO_TAGS, Event, Position
 from tradewire.schemas.headers import Envelope, Header, decode_headers, encode_headers, format_time_ns, parse_time_ns
+from tradewire.schemas.reading import NewerVersion, UpcastFailed
 from tradewire.schemas.registry import (
     ArchivedSchema,
     FixedIds,
@@ -32,6 +33,7 @@ __all__ = [
     "FixedIds",
     "Frame",
     "Header",
+    "NewerVersion",
     "Position",
     "RegistryIds",
     "SchemaArchive",
@@ -42,6 +44,8 @@ __all__ = [
     "TopicOnBroker",
     "Topics",
     "TypedData",
+    "UpcastFailed",
+    "Written",
     "decode_headers",
     "encode_headers",
     "format_time_ns",

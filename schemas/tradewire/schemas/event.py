@@ -27,10 +27,10 @@ class Event:
     ``time_ns`` is when it occurred, in nanoseconds since the Unix epoch. ``causation_id`` is the id of the event that
     directly caused it, None at the root of a flow; all events of a flow share ``correlation_id``. ``sequence`` numbers
     the events of one aggregate where a single writer gives numbers. ``position`` and ``schema_id`` are None until read
-    from Kafka; a record that names its schema by GUID has no ``schema_id``. ``data`` is that of the newest version known
-    here and holds Decimals for money and quantities, never floats; ``version`` is the one that the record was written
-    with, None where its schema does not tell. ``extensions`` are the CloudEvents attributes of other producers that have
-    no field here (``partitionkey``, ``traceparent``), by name.
+    from Kafka; a record that names its schema by GUID has no ``schema_id``. ``data`` is that of the newest version
+    known here and holds Decimals for money and quantities, never floats; ``version`` is the one that the record was
+    written with, None where its schema does not tell. ``extensions`` are the CloudEvents attributes of other producers
+    that have no field here (``partitionkey``, ``traceparent``), by name.
     """
 
     id: str
