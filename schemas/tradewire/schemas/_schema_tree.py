@@ -70,7 +70,7 @@ def tree_of(schema: Any) -> Node:
         ContractError: this is no Avro schema: no JSON, a name that nothing defines, a type without what it needs.
     """
     try:
-        return _Reader().read(_as_json(schema), "")
+        return _Reader().read_whole(_as_json(schema))
     except RecursionError:
         raise ContractError("the schema is nested too deep to be compared") from None
 
@@ -90,6 +90,17 @@ class _Reader:
     def __init__(self) -> None:
         self._named: dict[str, Node] = {}
         self._sources: dict[str, Any] = {}
+        self._promised: list[Node] = []
+
+    def read_whole(self, schema: Any) -> Node:
+        tree = self.read(schema, "")
+        for node in self._promised:
+            found = self._named.get(node.name)
+            if found is None:
+                raise ContractError(f"not an Avro schema: nothing defines {node.name!r}", name=node.name)
+            for name in Node.__slots__:
+                setattr(node, name, getattr(found, name))
+        return tree
 
     def read(self, schema: Any, space: str) -> Node:
         if isinstance(schema, str):
@@ -102,8 +113,9 @@ class _Reader:
 
     def _find(self, name: str, space: str) -> Node:
         found = self._named.get(_full_name(name, space)) or self._named.get(name)
-        if found is None:
-            raise ContractError(f"not an Avro schema: nothing before its use defines {name!r}", name=name)
+        if found is None:  # Java takes a name before its definition since 1.12, though the specification does not
+            found = Node("promised", _full_name(name, space))
+            self._promised.append(found)
         return found
 
     def _read_object(self, schema: Mapping[str, Any], space: str) -> Node:

@@ -252,14 +252,14 @@ class _Checker:
             for number, branch in enumerate(writer.parts):
                 yield from self.compare(reader, branch, place.branch(number, branch))
         elif reader.kind == "union":
-            tried = [self.compare(branch, writer, place.restarted()) for branch in reader.parts]
-            if all(tried):
-                same = [
-                    causes
-                    for branch, causes in zip(reader.parts, tried, strict=True)
-                    if branch.kind == writer.kind and branch.bare_name == writer.bare_name
-                ]
-                yield self._missing_branch(reader, writer, place, same[0] if same else ())
+            same: tuple[Incompatibility, ...] = ()
+            for branch in reader.parts:
+                causes = self.compare(branch, writer, place.restarted())
+                if not causes:
+                    return
+                if not same and branch.kind == writer.kind and branch.bare_name == writer.bare_name:
+                    same = causes
+            yield self._missing_branch(reader, writer, place, same)
         elif writer.kind not in _PROMOTIONS.get(reader.kind, ()):
             detail = f"reader type: {reader.kind.upper()} not compatible with writer type: {writer.kind.upper()}"
             yield self.incompatible(Rule.TYPE_MISMATCH, reader, writer, place, detail)
