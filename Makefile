@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ROOMS := core schemas producers processors sinks gateway operations
 MYPY_PACKAGES := $(foreach room,$(ROOMS),-p tradewire.$(room))
 
-.PHONY: help install demo up test lint format bench lock clean
+.PHONY: help install demo up test lint format generate bench lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ lint: $(INSTALLED) ## ruff (format and check) and mypy strict over all rooms
 format: $(INSTALLED) ## Let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+generate: $(INSTALLED) ## Typed classes, docs/events.md and docs/asyncapi.yaml from the Avro files and topics.yaml
+	$(BIN)/tradewire schemas generate-types --output schemas/tradewire/schemas/types
+	$(BIN)/tradewire schemas docs --output docs
 
 bench: $(INSTALLED) ## Ours, the peer and the raw limit side by side; ROWS=publish,sink,projection,replay
 	$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS),)

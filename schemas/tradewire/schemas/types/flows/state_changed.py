@@ -1,4 +1,4 @@
-"""flows.state.changed v1. Made by `tradewire schemas generate-types`; do not edit."""
+"""flows.state.changed v2. Made by `tradewire schemas generate-types`; do not edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from .named_types import FlowStatus, FlowStep
+from .named_types import FlowRun, FlowStatus, FlowStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class StateChanged:
     """
 
     event_type: ClassVar[str] = "flows.state.changed"
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
     aggregate: ClassVar[str] = "correlation_id"
 
     correlation_id: str
@@ -24,7 +24,7 @@ class StateChanged:
     publisher.
     """
     flow_type: str | None = None
-    """Name of the declared flow that this one follows; null for one that nobody declared. Set by the correlator."""
+    """Name of the declared flow that began first; null for a flow without a declared one. Set by the correlator."""
     status: FlowStatus = FlowStatus.UNKNOWN
     """Where the flow stands. Set by the correlator."""
     root_event_id: str
@@ -45,6 +45,8 @@ class StateChanged:
     """Number of steps seen and not kept, because a flow keeps a bounded number; 0 means that steps is complete. Set by
     the correlator.
     """
+    runs: tuple[FlowRun, ...] = ()
+    """Runs of declared flows in this flow, in order of their beginning. Set by the correlator."""
     applied: Mapping[str, int] = field(default_factory=dict)
     """Last source offset folded in, by 'topic:partition'; an event at or below it is a repeat and changes nothing. Set
     by the projection.
@@ -63,6 +65,7 @@ class StateChanged:
             "steps": [item.to_data() for item in self.steps],
             "orphan_count": self.orphan_count,
             "truncated_count": self.truncated_count,
+            "runs": [item.to_data() for item in self.runs],
             "applied": dict(self.applied),
         }
 
@@ -80,5 +83,6 @@ class StateChanged:
             steps=tuple(FlowStep.from_data(item) for item in data["steps"]),
             orphan_count=data["orphan_count"],
             truncated_count=data["truncated_count"],
+            runs=tuple(FlowRun.from_data(item) for item in data["runs"]),
             applied=data["applied"],
         )
