@@ -181,11 +181,13 @@ def _record(shape: Shape, name: str, values: Values, constants: Mapping[str, tup
         lines.append(f"    {attributes[item['name']]}: {values.annotation(part)}{default}")
         if item.get("doc"):
             lines += _docstring(item["doc"], "    ")
+    if shape.fields:
+        lines.append("")
     dumped = {item["name"]: values.dump(part, f"self.{attributes[item['name']]}") for item, part in _fields(shape)}
     loaded = {
         attributes[item["name"]]: values.load(part, f"data[{quoted(item['name'])}]") for item, part in _fields(shape)
     }
-    lines += ["", "    def to_data(self) -> dict[str, Any]:", '        """A new dict for the codec."""']
+    lines += ["    def to_data(self) -> dict[str, Any]:", '        """A new dict for the codec."""']
     lines += _block("        return {", [f"{quoted(key)}: {text}," for key, text in dumped.items()], "}")
     lines += ["", "    @classmethod", "    def from_data(cls, data: Mapping[str, Any]) -> Self:"]
     lines.append('        """The object of decoded data; KeyError names a field that is not there."""')

@@ -41,7 +41,7 @@ class FlowRun:
     run_status: FlowStatus = FlowStatus.UNKNOWN
     """Where the run stands. COMPLETED and FAILED are final. Set by the correlator."""
     quiet: bool = False
-    """True if a replay began it: it has no deadlines and raises nothing. Set by the correlator."""
+    """True if a replay began or changed it: it has no deadlines and raises nothing. Set by the correlator."""
     waiting_step: str | None = None
     """Declared step that is waited for; null when the run has ended. Set by the correlator."""
     deadline_ns: int | None = None

@@ -16,6 +16,8 @@ class SeenEvent:
     """UTC epoch nanoseconds when it occurred. Set by the pattern."""
     seen_id: str
     """Id of the event. Set by the pattern."""
+    seen_correlation: str
+    """Its correlation id. Set by the pattern."""
     seen_type: str
     """Type of the event. Set by the pattern."""
     seen_value: Decimal | None = None
@@ -28,6 +30,7 @@ class SeenEvent:
         return {
             "seen_ns": self.seen_ns,
             "seen_id": self.seen_id,
+            "seen_correlation": self.seen_correlation,
             "seen_type": self.seen_type,
             "seen_value": self.seen_value,
             "slot": self.slot,
@@ -39,6 +42,7 @@ class SeenEvent:
         return cls(
             seen_ns=data["seen_ns"],
             seen_id=data["seen_id"],
+            seen_correlation=data["seen_correlation"],
             seen_type=data["seen_type"],
             seen_value=data["seen_value"],
             slot=data["slot"],
