@@ -28,7 +28,19 @@ class Sampler:
         self._named: dict[str, Any] = {}
 
     def record(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        self._learn(schema)
         return {field["name"]: self.value(field["type"]) for field in schema["fields"]}
+
+    def _learn(self, avro: Any) -> None:
+        """Keeps definitions that no sampled value may come by, as in a union whose null is chosen."""
+        for part in avro if isinstance(avro, list) else [avro] if isinstance(avro, Mapping) else []:
+            if isinstance(part, Mapping):
+                if "name" in part:
+                    self._named[part["name"]] = part
+                for inner in (part["type"], part.get("items"), part.get("values")):
+                    self._learn(inner)
+                for field in part.get("fields", ()):
+                    self._learn(field["type"])
 
     def value(self, avro: Any) -> Any:
         chance = self._random

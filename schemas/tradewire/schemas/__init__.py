@@ -1,5 +1,6 @@
 """The contract: Avro catalogue, event, codec, CloudEvents headers, registry ids, topics."""
 
+from tradewire.schemas._fingerprint import full_name
 from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType, Written
 from tradewire.schemas.codec import Codec, Decoded, Encoder, Frame, read_event, read_frame
 from tradewire.schemas.contract import Contract
@@ -49,6 +50,7 @@ __all__ = [
     "decode_headers",
     "encode_headers",
     "format_time_ns",
+    "full_name",
     "parse_time_ns",
     "plan_topics",
     "read_event",

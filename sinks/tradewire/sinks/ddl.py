@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tradewire.schemas.catalogue import Catalogue
 from tradewire.sinks.columns import columns_of, literal, quoted, table_column
+from tradewire.sinks.typed_columns import column_names
 
 # Part of every deduplication token: raise it when the same record would give another row than before.
 TABLE_VERSION: Final = 1
@@ -67,17 +68,20 @@ class TableOptions:
 
 @dataclass(frozen=True, slots=True)
 class StoredSchema:
-    """A writer's schema as the sink stores it. ``topic`` is set for types with a compacted topic of their own."""
+    """A writer's schema as the sink stores it. ``topic`` is set for types with a compacted topic of their own.
+
+    ``schema_id`` is set where the schema is none of the catalogue's; ``version`` is then what it says of itself, or 0.
+    """
 
     type: str
     version: int
     schema: Mapping[str, Any]
     schema_id: int | None = None
     topic: str | None = None
+    is_breaking: bool = False
 
     @property
     def landing(self) -> str:
-        """``schema_id`` is set where the schema is none of the catalogue's."""
         suffix = f"v{self.version}" if self.schema_id is None else f"s{self.schema_id}"
         return f"landing_{_flat(self.type)}_{suffix}"
 
@@ -101,7 +105,7 @@ def _flat(name: str) -> str:
 def stored_schemas(catalogue: Catalogue) -> list[StoredSchema]:
     """The catalogue's schemas that the sink stores; ``flows.step.recorded`` is only read by workers."""
     return [
-        StoredSchema(type.name, schema.version, schema.schema, topic=type.topic)
+        StoredSchema(type.name, schema.version, schema.schema, topic=type.topic, is_breaking=schema.is_breaking)
         for type in catalogue.values()
         if type.topic != "flows.steps"
         for schema in type.versions
@@ -188,8 +192,13 @@ class Statement:
     creates: str | None = None
 
 
-def schema_statements(database: str, stored: StoredSchema, options: TableOptions) -> list[Statement]:
+def schema_statements(
+    database: str, stored: StoredSchema, options: TableOptions, present: Mapping[str, str] | None = None
+) -> list[Statement]:
     """What one schema needs, in order; safe to repeat. Columns that an earlier version lacks are added.
+
+    ``present`` are the types of the columns that the typed table has already; which column takes which field follows
+    from them (``typed_columns``).
 
     Raises:
         UnsupportedSchema: a field has no ClickHouse type.
@@ -203,11 +212,12 @@ def schema_statements(database: str, stored: StoredSchema, options: TableOptions
         # A record that is longer or shorter than its schema says shifts all that follows: refuse the block.
         "CONSTRAINT record_is_as_long_as_its_schema_says CHECK offset_bytes = end_offset_bytes",
     )
+    typed = typed_columns(stored, present)
     statements = [
-        *_table_statements(at, stored, fields, options),
+        *_table_statements(at, stored, typed, present or {}, options),
         Statement(_create(f"{at}{stored.landing}", landing, "ENGINE = Null"), stored.landing),
     ]
-    views = {f"{stored.landing}_to_table": (stored.table, _table_select(stored, fields))}
+    views = {f"{stored.landing}_to_table": (stored.table, _table_select(stored, typed))}
     if stored.topic is None:
         views[f"{stored.landing}_to_events"] = ("events", _events_select(stored))
     for name, (target, select) in views.items():
@@ -216,12 +226,57 @@ def schema_statements(database: str, stored: StoredSchema, options: TableOptions
     return statements
 
 
+@dataclass(frozen=True, slots=True)
+class TypedColumn:
+    """The column of a typed table that takes a field. ``default`` is what rows of other versions show, as SQL."""
+
+    field: str
+    name: str
+    type: str
+    default: str | None
+
+
+def typed_columns(stored: StoredSchema, present: Mapping[str, str] | None = None) -> list[TypedColumn]:
+    """The typed columns of one schema, in the order of its fields, beside those that the table has already.
+
+    Raises:
+        UnsupportedSchema: a field has no ClickHouse type.
+    """
+    fields = columns_of(stored.schema)
+    plain = {column_name(field): table_column(field, type) for field, type in fields.items()}
+    label = f"v{stored.version}" if stored.version else f"s{stored.schema_id}"
+    names = column_names(plain, present or {}, label, breaking=stored.is_breaking)
+    defaults = {field["name"]: field.get("default") for field in stored.schema["fields"]}
+    return [
+        TypedColumn(
+            field,
+            names[column_name(field)],
+            plain[column_name(field)],
+            None if stored.is_breaking else _default(defaults[field], type),
+        )
+        for field, type in fields.items()
+    ]
+
+
+def _default(value: Any, type: str) -> str | None:
+    """A default of Avro as SQL; None where it is what ClickHouse gives a column without one, or no plain value."""
+    scalar = type.replace("LowCardinality(", "").replace("Nullable(", "").rstrip(")")
+    if isinstance(value, bool):
+        return "true" if value and scalar == "Bool" else None
+    if isinstance(value, int | float):
+        return repr(value) if value and scalar in ("Int32", "Int64", "Float32", "Float64") else None
+    return literal(value) if isinstance(value, str) and value and scalar == "String" else None
+
+
 def _table_statements(
-    at: str, stored: StoredSchema, fields: Mapping[str, str], options: TableOptions
+    at: str,
+    stored: StoredSchema,
+    columns: Sequence[TypedColumn],
+    present: Mapping[str, str],
+    options: TableOptions,
 ) -> list[Statement]:
     envelope: tuple[str, ...]
-    columns = {column_name(name): table_column(name, type) for name, type in fields.items()}
-    typed = [f"{quoted(name)} {type}{_codec(type)}" for name, type in columns.items()]
+    typed = [f"{quoted(column.name)} {column.type}{_codec(column.type)}" for column in columns]
     if stored.topic is None:
         envelope = (
             *_POSITION,
@@ -238,10 +293,14 @@ def _table_statements(
         )
         tail = _merge_tree("key", options, "ReplacingMergeTree(offset, is_deleted)")
     create = Statement(_create(f"{at}{stored.table}", (*envelope, *typed), tail), stored.table)
+    first = stored.version == 1 and stored.schema_id is None
     added = [
-        Statement(f"ALTER TABLE {at}{stored.table} ADD COLUMN IF NOT EXISTS {column}")
-        for column in typed
-        if stored.version != 1 or stored.schema_id is not None
+        Statement(
+            f"ALTER TABLE {at}{stored.table} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}"
+            f"{f' DEFAULT {column.default}' if column.default else ''}{_codec(column.type)}"
+        )
+        for column in columns
+        if column.name not in present and not first
     ]
     return [create, *added]
 
@@ -257,7 +316,7 @@ def column_name(field: str) -> str:
     return f"data_{field}" if field in _ENVELOPE_NAMES else field
 
 
-def _table_select(stored: StoredSchema, fields: Mapping[str, str]) -> str:
+def _table_select(stored: StoredSchema, columns: Sequence[TypedColumn]) -> str:
     envelope = [
         *_POSITION_SELECT,
         f"id, toUInt16({stored.version}) AS version, correlation_id, reinterpretAsInt64(time_ns_bytes) AS time_ns",
@@ -266,7 +325,7 @@ def _table_select(stored: StoredSchema, fields: Mapping[str, str]) -> str:
         envelope.append("source, subject, fromUnixTimestamp64Nano(reinterpretAsInt64(time_ns_bytes)) AS occurred_at")
     else:
         envelope.append("ifNull(key, '') AS key, toUInt8(0) AS is_deleted")
-    typed = [f"tupleElement(data, {literal(name)}) AS {quoted(column_name(name))}" for name in fields]
+    typed = [f"tupleElement(data, {literal(column.field)}) AS {quoted(column.name)}" for column in columns]
     return ", ".join((*envelope, *typed))
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tradewire.core import get_logger
 from tradewire.core.errors import MalformedRecord, UnknownSchemaId
-from tradewire.schemas import Catalogue, SchemaIds
+from tradewire.schemas import Catalogue, SchemaIds, full_name
 from tradewire.sinks.columns import UnsupportedSchema
 from tradewire.sinks.ddl import (
     PART_SETTINGS,
-    Statement,
     StoredSchema,
     TableOptions,
     base_statements,
     read_model_table,
     schema_statements,
     stored_schemas,
+    typed_columns,
 )
 from tradewire.sinks.row_shape import RowShape
 from tradewire.sinks.store import Store
@@ -44,21 +44,22 @@ class NoTarget:
 
 
 def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, Any]) -> StoredSchema:
-    """The stored form of a writer's schema: the catalogue's version where it is one, else a form of its own."""
-    namespace = schema.get("namespace")
-    name = f"{namespace}.{schema.get('name')}" if namespace else str(schema.get("name"))
-    for type in catalogue.values():
-        for version in type.versions:
-            if version.name == name:
-                if dict(version.schema) == dict(schema):
-                    return StoredSchema(type.name, version.version, schema, topic=type.topic)
-                break
-        else:
-            continue
-        return StoredSchema(type.name, 0, schema, schema_id=schema_id, topic=type.topic)
+    """The stored form of a writer's schema: the catalogue's version where it means the same, else a form of its own.
+
+    A form of its own has the version that its schema gives where that is later than any here, else 0.
+    """
+    written = catalogue.identify(schema)
+    if written.type is not None:
+        type, known = written.type, written.known
+        if known is not None:
+            return StoredSchema(type.name, known.version, schema, topic=type.topic, is_breaking=known.is_breaking)
+        foreign = written.newest_alike is None
+        return StoredSchema(
+            type.name, written.version or 0, schema, schema_id=schema_id, topic=type.topic, is_breaking=foreign
+        )
     ours = schema.get("tradewire") or {}
     return StoredSchema(
-        str(ours.get("type", name)),
+        str(ours.get("type", full_name(schema))),
         int(ours.get("version", 0)),
         schema,
         schema_id=schema_id,
@@ -75,6 +76,7 @@ class Tables:
         self._schema_ids = schema_ids
         self._options = TableOptions(window)
         self._present: set[str] | None = None
+        self._columns: dict[str, dict[str, str]] = {}
         self._targets: dict[int, Target] = {}
         self._no_targets: dict[int, NoTarget] = {}
         self._archived: set[int] = set()
@@ -92,7 +94,7 @@ class Tables:
         rows = self._store.query(f"SELECT DISTINCT id FROM `{self._store.database}`.schemas")
         self._archived = {int(row[0]) for row in rows}
         for stored in stored_schemas(self._catalogue):
-            self._run(schema_statements(self._store.database, stored, self._options))
+            self._make(stored)
 
     def target(self, schema_id: int) -> Target | NoTarget:
         """Where records of a schema id go; makes tables for one not seen before and keeps its text in ``schemas``.
@@ -111,11 +113,11 @@ class Tables:
             return NoTarget("unsupported schema", str(error))
         try:
             stored = stored_schema_of(self._catalogue, schema_id, schema)
-            statements = schema_statements(self._store.database, stored, self._options)
-        except (UnsupportedSchema, KeyError, TypeError) as error:
-            found = self._no_targets[schema_id] = NoTarget("unsupported schema", f"schema id {schema_id}: {error}")
+            typed_columns(stored)
+        except (UnsupportedSchema, KeyError, TypeError, ValueError, AttributeError) as error:
+            found = self._no_targets[schema_id] = NoTarget("unsupported schema", f"schema id {schema_id}: {error!r}")
             return found
-        self._run(statements)
+        self._make(stored)
         self._keep(schema_id, stored)
         catalogued = stored.type if stored.type in self._catalogue else None
         target = self._targets[schema_id] = Target(stored.landing, RowShape.of(schema_id, catalogued, schema))
@@ -151,6 +153,12 @@ class Tables:
                 "SELECT name FROM system.tables WHERE database = {database:String}", {"database": self._store.database}
             )
             self._present = {str(row[0]) for row in rows}
+            columns = self._store.query(
+                "SELECT table, name, type FROM system.columns WHERE database = {database:String}",
+                {"database": self._store.database},
+            )
+            for table, name, type in columns:
+                self._columns.setdefault(str(table), {})[str(name)] = str(type)
             known = self._store.query("SELECT name FROM system.merge_tree_settings")
             names = {str(row[0]) for row in known}
             parts = {name: value for name, value in PART_SETTINGS.items() if name in names}
@@ -160,13 +168,16 @@ class Tables:
             self._options = TableOptions(self._options.window, parts)
         return self._present
 
-    def _run(self, statements: Sequence[Statement]) -> None:
+    def _make(self, stored: StoredSchema) -> None:
+        """Makes what one schema needs and is not there; a table that is there gets the columns that it lacks."""
         present = self._look()
-        new = any(statement.creates is not None and statement.creates not in present for statement in statements)
-        if not new:
+        columns = self._columns.setdefault(stored.table, {})
+        statements = schema_statements(self._store.database, stored, self._options, columns)
+        if all(statement.creates is None or statement.creates in present for statement in statements):
             return
         for statement in statements:
             if statement.creates is None or statement.creates not in present:
                 self._store.command(statement.sql)
                 if statement.creates is not None:
                     present.add(statement.creates)
+        columns.update({column.name: column.type for column in typed_columns(stored, columns)})
