@@ -53,7 +53,8 @@ def test_every_event_type_has_its_row_and_its_fields() -> None:
         section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
         assert anchor == name.replace(".", "")
         assert str(type.latest.schema["doc"]).startswith(meaning)
-        assert ", ".join(f"v{schema.version}" for schema in type.versions) == versions
+        assert [f"v{schema.version}" for schema in type.versions] == versions.replace(" (breaking)", "").split(", ")
+        assert any(schema.is_breaking for schema in type.versions) == ("breaking" in versions)
         assert f"`{TOPICS.of_type(type).name}`" == topic
         assert type.latest.schema["tradewire"]["aggregate"].split(":") == key.split(" : ")
         for field in type.latest.schema["fields"]:

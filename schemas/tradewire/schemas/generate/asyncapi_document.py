@@ -130,11 +130,10 @@ def _operations(topics: Topics, types_of: Mapping[str, list[EventType]], reached
     for name, topic in topics.items():
         channel = {"$ref": f"#/channels/{name}"}
         derived = not types_of[name] or any(type.topic for type in types_of[name])
-        who = "the worker" if derived else "any service"
         operations[f"publish {name}"] = {
             "action": "send",
             "channel": channel,
-            "summary": f"Published by {who}, by an idempotent producer with acks=all.",
+            "summary": "Written by idempotent producers with acks=all; each message says who publishes it.",
         }
         if not derived:
             operations[f"fold {name}"] = {

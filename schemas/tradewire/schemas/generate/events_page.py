@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tradewire.schemas._shape import Shape, shape_of
 from tradewire.schemas.catalogue import Catalogue, EventType
-from tradewire.schemas.generate._python_names import camel_case
+from tradewire.schemas.generate._python_names import camel_case, module_name
 from tradewire.schemas.topics import Topics
 
 _INTRODUCTION: Final = """\
@@ -19,7 +19,9 @@ _INTRODUCTION: Final = """\
 Types are `<domain>.<entity>.<fact in the past tense>`. The key of a record is its aggregate id (`ce_subject`): the
 named fields, joined by `:`. One aggregate has one partition and one order. Fields are those of the newest version; data
 of older versions is read as the newest. Fields marked *required* have no default. Decimals are exact (Avro `bytes` with
-`decimal`), `*_ns` are nanoseconds in a `long`, times among them since the Unix epoch in UTC.
+`decimal`), `*_ns` are nanoseconds in a `long`, times among them since the Unix epoch in UTC. A version that Avro alone
+cannot read the one before as is marked *breaking*: an upcaster leads over. Python classes of the built-in types are in
+`tradewire.schemas.types`, a user's where `tradewire schemas generate-types` wrote them.
 """
 _PREDECESSORS: Final = """
 Predecessor names say where an event comes from: `P` postgres-event-bus, `E` enhanced-event-bus,
@@ -51,7 +53,7 @@ def events_page(catalogue: Catalogue, topics: Topics) -> str:
 def _summary(type: EventType, topics: Topics) -> str:
     anchor = type.name.replace(".", "")
     meaning = str(type.latest.schema.get("doc", "")).split(". ")[0].removesuffix(".")
-    versions = ", ".join(f"v{schema.version}" for schema in type.versions)
+    versions = ", ".join(f"v{schema.version}{' (breaking)' if schema.is_breaking else ''}" for schema in type.versions)
     key = str(_property(type, "aggregate") or "").replace(":", " : ")
     predecessors = "; ".join(_property(type, "predecessors") or ())
     cells = (f"[`{type.name}`](#{anchor})", meaning, versions, f"`{topics.of_type(type).name}`", key, predecessors)
@@ -61,7 +63,8 @@ def _summary(type: EventType, topics: Topics) -> str:
 def _details(type: EventType) -> str:
     latest = type.latest
     lines = [f"\n### {type.name}\n\n{latest.schema.get('doc', '')}\n"]
-    record = f"Avro `{latest.name}` v{latest.version}, Python `{type.domain}.{camel_case(type.name.partition('.')[2])}`"
+    python = f"{module_name(type.domain)}.{camel_case(type.name.partition('.')[2])}"
+    record = f"Avro `{latest.name}` v{latest.version}, Python `{python}`"
     lines.append(f"\n{record}.\n\n| field | type | default | meaning |\n|---|---|---|---|\n")
     lines.extend(_row(*cells) for cells in _fields(shape_of(json.loads(latest.text)), "", ()))
     return "".join(lines)
