@@ -150,7 +150,7 @@ class _Checker:
         known = {*PRIMITIVES, *COMPLEX, *self._defined, *(full.rpartition(".")[2] for full in self._defined)}
         if name in COMPLEX:
             raise Fault(field, f"{name!r} needs an object", f'write {{"type": "{name}", ...}}')
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         raise Fault(
             field,
             f"the type {name!r} is unknown",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,8 @@ RETENTION_FOREVER_MS = -1
 class Topic:
     """A declared topic. ``retention_ms`` does not apply to a compacted topic.
 
-    ``stored`` is False for what workers only pass to one another: the sink leaves it out of ClickHouse.
+    ``stored`` is False for what workers only pass to one another: the sink leaves it out of ClickHouse. ``urgent``
+    holds patterns of event types that publishers send ahead of everything else.
     """
 
     name: str
@@ -35,6 +37,11 @@ class Topic:
     retention_ms: int = RETENTION_FOREVER_MS
     timestamps: Literal["LogAppendTime", "CreateTime"] = "LogAppendTime"
     stored: bool = True
+    urgent: tuple[str, ...] = ()
+
+    def is_urgent(self, type: str) -> bool:
+        """Whether events of ``type`` overtake those that are not urgent, also of the same topic and key."""
+        return any(fnmatchcase(type, pattern) for pattern in self.urgent)
 
     @property
     def config(self) -> dict[str, str]:
@@ -56,6 +63,7 @@ class _Entry(BaseModel):
     retention_ms: int = Field(ge=-1)
     timestamps: Literal["LogAppendTime", "CreateTime"]
     stored: bool = True
+    urgent: tuple[str, ...] = ()
 
 
 class Topics(Mapping[str, Topic]):
@@ -116,6 +124,32 @@ class Topics(Mapping[str, Topic]):
     def with_partitions(self, partitions: int) -> Topics:
         """The same topics with another number of partitions each."""
         return Topics({name: replace(topic, partitions=partitions) for name, topic in self._topics.items()})
+
+
+def refuse_without_topic(type: EventType, topics: Topics) -> None:
+    """Checks that events of a user's type have a topic that keeps them.
+
+    Raises:
+        SchemaFileError: no topic is declared, or one that would not do; names the file and what to add where.
+    """
+    file = type.latest.file
+    try:
+        topic = topics.of_type(type)
+    except UnknownEventType as error:
+        raise SchemaFileError(f"{file}: {error}", file=str(file), type=type.name) from error
+    why = ""
+    if type.topic and topic.cleanup != "compact":
+        why = (
+            f"tradewire.topic names {topic.name}, which is not compacted: a topic of one type is a read model's, of "
+            "which the newest of each key is kept; leave tradewire.topic out to publish to the topic of the domain"
+        )
+    elif not type.topic and (topic.cleanup == "compact" or not topic.stored or topic.domain == "deadletter"):
+        why = (
+            f"the domain {type.domain} has the topic {topic.name}, which keeps no events (compact, not stored, or dead "
+            "letters); choose another domain and declare a topic for it in the file that schemas.topics_file names"
+        )
+    if why:
+        raise SchemaFileError(f"{file}: {why}", file=str(file), type=type.name)
 
 
 @dataclass(frozen=True, slots=True)
