@@ -11,12 +11,14 @@ What is held: nothing but MalformedRecord is raised, and what is read is what fa
 from __future__ import annotations
 
 import copy
+import json
 import random
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import fastavro
 from tests.schemas.generated import DataMaker, SchemaMaker, fastavro_bytes, fastavro_value
@@ -24,8 +26,10 @@ from tests.schemas.generated import DataMaker, SchemaMaker, fastavro_bytes, fast
 from tradewire.core import MalformedRecord
 from tradewire.schemas import Catalogue, Codec, FixedIds, Header, decode_headers, encode_headers, read_event
 from tradewire.schemas._source import Source
+from tradewire.schemas.cloudevents import JSON_FORMAT
 from tradewire.schemas.codec import FRAME
 from tradewire.schemas.event import Event
+from tradewire.schemas.headers import SCHEMA_KEY
 
 CATALOGUE = Catalogue.load()
 GENERATED = 300
@@ -51,11 +55,14 @@ NAMES = (
 
 
 class AnySchema(FixedIds):
-    """Ids are places in ``SCHEMAS``."""
+    """Every id and GUID is a place in ``SCHEMAS``."""
 
     def schema_of(self, schema_id: int) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = SCHEMAS[schema_id]
+        found: Mapping[str, Any] = SCHEMAS[schema_id % len(SCHEMAS)]
         return found
+
+    def schema_of_guid(self, guid: UUID) -> Mapping[str, Any]:
+        return self.schema_of(guid.int)
 
 
 # A reader without a catalogue does not resolve: it shows what fastavro shows of the writer's schema alone.
@@ -106,7 +113,8 @@ def _read_headers(octets: bytes) -> None:
 def _read_event(number: int, octets: bytes) -> None:
     cut = octets[0] if octets else 0
     headers = [("ce_id", b"1"), ("ce_type", b"t"), ("ce_source", b"s"), *_headers_of(octets[1 : 1 + cut])]
-    value = FRAME.pack(0, number) + octets[1 + cut :]
+    # An odd cut leaves the frame away: JSON, structured events and schemas in headers begin anyhow.
+    value = (b"" if cut % 2 else FRAME.pack(0, number)) + octets[1 + cut :]
     with suppress(MalformedRecord):
         read_event(RESOLVING, topic="t", partition=0, offset=1, timestamp_ms=2, value=value, headers=headers)
 
@@ -126,6 +134,10 @@ def good_inputs(seed: int) -> list[bytes]:
     packed = b"".join(
         bytes((NAMES.index(name), len(value or b""))) + (value or b"") for name, value in encode_headers(event)
     )
+    body = json.dumps({"specversion": "1.0", "id": "1", "type": "t", "source": "s", "data_base64": "AAAA"}).encode()
+    structured = bytes((NAMES.index("content-type"), len(JSON_FORMAT))) + JSON_FORMAT.encode()
+    key = bytes((NAMES.index(SCHEMA_KEY), 5)) + FRAME.pack(0, 3)
+    made += [b"\1\0\3" + bytes((len(head),)) + head + body for head in (structured, key)]
     return [*made, b"\0\0\0" + packed]
 
 

@@ -18,9 +18,9 @@ from fastavro.write import LOGICAL_WRITERS
 _SIZE_MIN: Final = {"null": 0, "float": 4, "double": 8}
 _COMPOSITE: Final = ("record", "array", "map", "union")
 _NAMED: Final = ("record", "enum", "fixed")
-# Objects and lists of a schema's JSON, and how deep they lie in each other: compiling takes time that grows faster than
-# the schema, and parsing by recursion takes stack, of which the caller may have used most.
-SCHEMA_PARTS_MAX: Final = 20_000
+# Objects and list items of a schema's JSON, and how deep they lie in each other: compiling takes time that grows faster
+# than the schema, and parsing by recursion takes stack, of which the caller may have used most.
+SCHEMA_PARTS_MAX: Final = 40_000
 SCHEMA_NESTING_MAX: Final = 300
 
 
@@ -109,7 +109,7 @@ def _bounded_copy(schema: Any) -> Any:
         part = place[key]
         if not isinstance(part, Mapping | list):
             continue
-        parts += 1
+        parts += 1 if isinstance(part, Mapping) else 1 + len(part)
         if parts > SCHEMA_PARTS_MAX or depth > SCHEMA_NESTING_MAX:
             raise ValueError(f"it has more than {SCHEMA_PARTS_MAX} parts or {SCHEMA_NESTING_MAX} levels")
         own: Any
