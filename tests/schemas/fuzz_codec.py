@@ -5,7 +5,8 @@ Run it from the repository's root for as long as wanted, with atheris (``pip ins
     nice python -m tests.schemas.fuzz_codec -max_total_time=600 -timeout=10 -rss_limit_mb=1500 -max_len=4096
 
 Without atheris the same function is fed with mutations of good records: ``python -m tests.schemas.fuzz_codec 600``.
-What is held: nothing but MalformedRecord is raised, and what is read is what fastavro reads from the same bytes.
+What is held: nothing but MalformedRecord (UnknownSchemaId where a header names a schema that there is not) is raised,
+and what is read is what fastavro reads from the same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uuid import UUID
 import fastavro
 from tests.schemas.generated import DataMaker, SchemaMaker, fastavro_bytes, fastavro_value
 
-from tradewire.core import MalformedRecord
+from tradewire.core import MalformedRecord, UnknownSchemaId
 from tradewire.schemas import Catalogue, Codec, FixedIds, Header, decode_headers, encode_headers, read_event
 from tradewire.schemas._source import Source
 from tradewire.schemas.cloudevents import JSON_FORMAT
@@ -55,10 +56,12 @@ NAMES = (
 
 
 class AnySchema(FixedIds):
-    """Every id and GUID is a place in ``SCHEMAS``."""
+    """Ids, and GUIDs as numbers, are places in ``SCHEMAS``."""
 
     def schema_of(self, schema_id: int) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = SCHEMAS[schema_id % len(SCHEMAS)]
+        if schema_id >= len(SCHEMAS):
+            raise UnknownSchemaId("no such place")
+        found: Mapping[str, Any] = SCHEMAS[schema_id]
         return found
 
     def schema_of_guid(self, guid: UUID) -> Mapping[str, Any]:
@@ -115,7 +118,7 @@ def _read_event(number: int, octets: bytes) -> None:
     headers = [("ce_id", b"1"), ("ce_type", b"t"), ("ce_source", b"s"), *_headers_of(octets[1 : 1 + cut])]
     # An odd cut leaves the frame away: JSON, structured events and schemas in headers begin anyhow.
     value = (b"" if cut % 2 else FRAME.pack(0, number)) + octets[1 + cut :]
-    with suppress(MalformedRecord):
+    with suppress(MalformedRecord, UnknownSchemaId):
         read_event(RESOLVING, topic="t", partition=0, offset=1, timestamp_ms=2, value=value, headers=headers)
 
 
