@@ -29,6 +29,7 @@ _GROUPS = {
     "topics": ("tradewire.operations.commands.topics", "topics_app", "Declared topics: list, plan, apply."),
 }
 _COMMANDS = {
+    "audit": ("tradewire.operations.commands.audit", "audit", "Proof that ClickHouse holds all of Kafka once."),
     "demo": ("tradewire.operations.commands.demo", "demo", "The main job end to end, with proof."),
     "down": ("tradewire.operations.commands.stack", "down", "Stop the local stack."),
     "sql": ("tradewire.operations.commands.sql", "sql", "Read-only SQL over the history."),
@@ -36,8 +37,8 @@ _COMMANDS = {
     "up": ("tradewire.operations.commands.stack", "up", "Start and supervise the local stack."),
 }
 _EXTRA_OF = {
-    "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "fastapi": "gateway",
-    "uvicorn": "gateway", "chdb": "local", "aiohttp": "local", "psutil": "local",
+    "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "xxhash": "sinks",
+    "fastapi": "gateway", "uvicorn": "gateway", "chdb": "local", "aiohttp": "local", "psutil": "local",
 }  # fmt: skip
 
 

@@ -74,6 +74,11 @@ def _entries(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(_ENTRY_OF[letter] for letter in text)
 
 
+def layout_entries(text: str) -> Sequence[Sequence[str]]:
+    """What a layout says of each header, in order: its name, its kind, and of a constant its value."""
+    return _entries(text)
+
+
 def restore_headers(text: str, header_values: Sequence[bytes], columns: Mapping[str, bytes | int]) -> list[Header]:
     """``restore_columns`` of one row. Raises ReplayError."""
     return restore_columns(text, [header_values], {name: [value] for name, value in columns.items()})[0]

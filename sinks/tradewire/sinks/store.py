@@ -148,6 +148,21 @@ class Store:
             )
         )
 
+    def delete_offsets(self, table: str, topic: str, partition: int, lo: int, hi: int) -> None:
+        """Deletes the rows of offsets ``lo`` to ``hi``, inclusive, and returns when they are gone.
+
+        Raises:
+            ClickHouseUnavailable: whether they are gone is unknown; repeat it.
+        """
+        where = "topic = {topic:String} AND partition = {partition:Int32} AND offset BETWEEN {lo:Int64} AND {hi:Int64}"
+        self._ask(
+            lambda client: client.command(
+                f"ALTER TABLE `{self.database}`.`{table}` DELETE WHERE {where}",
+                parameters={"topic": topic, "partition": partition, "lo": lo, "hi": hi},
+                settings={"mutations_sync": 2},
+            )
+        )
+
     def settle(self, token_prefix: str, *, wait_ms: int) -> None:
         """Returns when no insert whose token begins so is running: waits, after ``wait_ms`` kills it.
 

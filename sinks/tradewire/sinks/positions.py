@@ -1,0 +1,99 @@
+"""How far history is complete: what Kafka has of each partition, and up to where the sink has confirmed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from tradewire.core.errors import KafkaUnavailable
+from tradewire.core.settings import Settings
+
+_TIMEOUT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPosition:
+    """One partition at one moment; offsets count from 0, ends are exclusive.
+
+    ``low`` is the oldest offset that Kafka has, ``end`` is behind the last one that a read-committed reader may see
+    (its last stable offset). Everything below ``stored_to`` is in ClickHouse: it is the sink's commit, made after the
+    insert. None says that the sink has never committed here. Rows above it may be there already.
+    """
+
+    topic: str
+    partition: int
+    low: int
+    end: int
+    stored_to: int | None
+
+    @property
+    def behind(self) -> int:
+        """Offsets that are not confirmed yet; transaction markers count."""
+        return max(0, self.end - max(self.low, self.stored_to or 0))
+
+
+class SinkPositions:
+    """Asks the brokers. Joins no group and commits nothing. Each call blocks for at most 15 s per request."""
+
+    def __init__(self, admin: AdminClient, group: str, servers: str) -> None:
+        self._admin = admin
+        self._group = group
+        self._servers = servers
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        # Level 2: a refused connection comes back as our error, not as a stream of lines on stderr.
+        admin = AdminClient({**settings.kafka.client_config(), "log_level": 2})
+        return cls(admin, settings.sink.group, settings.kafka.bootstrap_servers)
+
+    def read(self, topics: Iterable[str]) -> Sequence[PartitionPosition]:
+        """The partitions of the topics that exist, in order; topics that do not exist are left out.
+
+        ``stored_to`` is asked first: what is below it was in ClickHouse before this returns.
+
+        Raises:
+            KafkaUnavailable: no broker answers, or one refuses.
+        """
+        try:
+            wanted = self._partitions(topics)
+            if not wanted:
+                return []
+            stored = self._committed(wanted)
+            lows = self._offsets(wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            ends = self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        except (KafkaException, TimeoutError) as error:
+            raise KafkaUnavailable(f"{self._servers}: positions cannot be read: {error}") from error
+        return [
+            PartitionPosition(
+                topic, partition, lows[topic, partition], ends[topic, partition], stored[topic, partition]
+            )
+            for topic, partition in wanted
+        ]
+
+    def _partitions(self, topics: Iterable[str]) -> list[tuple[str, int]]:
+        found = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+        present = sorted({topic for topic in topics if topic in found and found[topic].error is None})
+        return [(topic, partition) for topic in present for partition in sorted(found[topic].partitions)]
+
+    def _committed(self, wanted: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int | None]:
+        question = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*at) for at in wanted])
+        future = self._admin.list_consumer_group_offsets([question], request_timeout=_TIMEOUT_S)[self._group]
+        answers = {}
+        for answer in future.result(_TIMEOUT_S).topic_partitions:
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            answers[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
+        return {at: answers.get(at) for at in wanted}
+
+    def _offsets(self, wanted: Sequence[tuple[str, int]], spec: Any) -> Mapping[tuple[str, int], int]:
+        futures = self._admin.list_offsets(
+            {TopicPartition(*at): spec for at in wanted},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_TIMEOUT_S,
+        )
+        return {(at.topic, at.partition): future.result(_TIMEOUT_S).offset for at, future in futures.items()}
