@@ -173,6 +173,8 @@ class _Checker:
     def _check_default(self, item: Mapping[str, Any], path: str, space: str) -> None:
         if isinstance(item["type"], list):
             first = item["type"][0]
+            if first == "null" and item["default"] is None:
+                return
             shape, fix = self._shape(first, space), "put the branch of the default first in the union"
         else:
             shape, fix = self._shape(item["type"], space), "correct the default"
@@ -183,8 +185,7 @@ class _Checker:
 
     def _shape(self, avro: Any, space: str) -> Shape:
         """The shape of a type that may name others of this file."""
-        pending, inline = [avro], _Inline(self._defined, space)
-        return shape_of(inline.resolved(pending[0]))
+        return shape_of(_Inline(self._defined, space).resolved(avro))
 
 
 class _Inline:

@@ -2,7 +2,7 @@
 
 from tradewire.sinks.digest import Digest, digest_of, read_file, without_replay_id
 from tradewire.sinks.flow import Flow, FlowStep, StoredEvent, flow_tree
-from tradewire.sinks.history import Answer, EventFilter, History, Page, PartitionCount, Stats
+from tradewire.sinks.history import Answer, EventFilter, History, Page, PartitionCount, ReadPage, Stats
 from tradewire.sinks.records import Record
 from tradewire.sinks.replay import OffsetRange, Replay, ReplayPlan, ReplayResult
 from tradewire.sinks.sink import Sink, sink_topics
@@ -17,6 +17,7 @@ __all__ = [
     "OffsetRange",
     "Page",
     "PartitionCount",
+    "ReadPage",
     "Record",
     "Replay",
     "ReplayPlan",

@@ -14,7 +14,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.core.settings import ClickHouseSettings
+from tradewire.schemas import Codec, Event
 from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
+from tradewire.sinks.raw_history import events_where
 from tradewire.sinks.store import connect
 
 FLOW_EVENTS_MAX: Final = 10_000
@@ -55,6 +57,14 @@ class Page:
     """Some events, and where the next page begins; ``cursor`` is None after the last one."""
 
     events: Sequence[StoredEvent]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """Some events as a consumer would get them, and where the next page begins."""
+
+    events: Sequence[Event]
     cursor: str | None
 
 
@@ -100,7 +110,10 @@ class Answer:
 
 def encode_cursor(event: StoredEvent) -> str:
     """Where a page that ends with this event is continued; opaque to callers."""
-    position = [event.time_ns, event.topic, event.partition, event.offset]
+    return _cursor(event.time_ns, event.topic, event.partition, event.offset)
+
+
+def _cursor(*position: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
@@ -171,26 +184,47 @@ class History:
     ) -> Page:
         """One page of events by time of occurrence. Pages of one cursor chain never repeat an event.
 
+        ``payload`` is what was written, under the version in ``version``; ``read`` gives data of the newest version.
         An event that is stored while pages are read and lies before the cursor is not seen by the later ones.
 
         Raises:
             QueryError: ``limit`` or ``cursor`` is bad; names it.
         """
-        if not 1 <= limit <= PAGE_ROWS_MAX:
-            raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
-        where, parameters = conditions(wanted or EventFilter())
-        sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
-        if cursor is not None:
-            after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
-            where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
-            parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
-        by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
-        rows = self._rows(
-            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by} LIMIT {{limit:UInt32}}",
-            {**parameters, "limit": limit + 1},
-        )
+        where, by, parameters = _page(wanted, limit, cursor, order)
+        sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by}"
+        rows = self._rows(sql, parameters)
         events = [_event(row) for row in rows[:limit]]
         return Page(events, encode_cursor(events[-1]) if len(rows) > limit else None)
+
+    def read(
+        self,
+        codec: Codec,
+        wanted: EventFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Literal["oldest", "newest"] = "newest",
+    ) -> ReadPage:
+        """The events of the same page as a consumer of the topic would get them: decoded from the stored bytes.
+
+        ``data`` is of the newest version that the codec knows, older ones upcast; ``version`` is the one written.
+
+        Raises:
+            QueryError: ``limit`` or ``cursor`` is bad; names it.
+            MalformedRecord (NewerVersion, UpcastFailed): a record cannot be read; names topic, partition and offset.
+            UnknownSchemaId, RegistryUnavailable: a schema cannot be had; ask again.
+            ReplayError: a row has been altered.
+        """
+        where, by, parameters = _page(wanted, limit, cursor, order)
+        try:
+            found = events_where(self._client, self._database, where, by, parameters, codec)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+        last = found[limit - 1] if len(found) > limit else None
+        if last is None or last.position is None:
+            return ReadPage(found, None)
+        at = last.position
+        return ReadPage(found[:limit], _cursor(last.time_ns, at.topic, at.partition, at.offset))
 
     def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX) -> Flow:
         """The flow as a tree with the latency of each hop; empty when nothing of it is stored."""
@@ -281,6 +315,22 @@ class History:
             return self._client.query(sql, parameters=dict(parameters)).result_rows
         except (ClickHouseError, OSError) as error:
             raise _refusal(error) from error
+
+
+def _page(
+    wanted: EventFilter | None, limit: int, cursor: str | None, order: Literal["oldest", "newest"]
+) -> tuple[str, str, dict[str, Any]]:
+    """WHERE, ORDER BY with LIMIT of one row more than the page, and parameters."""
+    if not 1 <= limit <= PAGE_ROWS_MAX:
+        raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
+    where, parameters = conditions(wanted or EventFilter())
+    sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
+    if cursor is not None:
+        after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
+        where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
+        parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
+    by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
+    return where, f"{by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
 
 
 def must_read(question: str) -> None:

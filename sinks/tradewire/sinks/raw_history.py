@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
@@ -11,7 +11,7 @@ from clickhouse_connect.driver.query import QueryResult
 
 from tradewire.core.errors import ClickHouseUnavailable
 from tradewire.core.settings import ClickHouseSettings
-from tradewire.schemas.headers import Header
+from tradewire.schemas import Codec, Event, Header, read_event
 from tradewire.sinks.layout import restore_columns
 from tradewire.sinks.records import Record
 from tradewire.sinks.store import connect
@@ -67,6 +67,40 @@ class RawHistory:
             )
         except (ClickHouseError, OSError) as error:
             raise ClickHouseUnavailable(f"raw records of {topic}[{partition}] cannot be read: {error}") from error
+
+
+def events_where(
+    client: Client, database: str, where: str, order: str, parameters: Mapping[str, Any], codec: Codec
+) -> list[Event]:
+    """The events that a WHERE with its parameters selects, in the given order, made of the stored bytes.
+
+    Raises:
+        MalformedRecord, UnknownSchemaId, RegistryUnavailable: as ``read_event``, which makes them.
+        ReplayError: a row contradicts its header layout. ClickHouse's own errors pass through.
+    """
+    raw = "offset, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, key, value, header_layout, header_values"
+    columns = client.query(
+        f"SELECT topic, partition, {raw}, {', '.join(_TEXT_COLUMNS)}, sequence, time_ns FROM `{database}`.events "
+        f"WHERE {where} ORDER BY {order}",
+        parameters=dict(parameters),
+        query_formats={"String": "bytes"},
+        column_oriented=True,
+    ).result_columns
+    if not columns or not columns[0]:
+        return []
+    topics, partitions, *rest = columns
+    return [
+        read_event(
+            codec,
+            topic=_text(topic),
+            partition=partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+            value=record.value,
+            headers=record.headers,
+        )
+        for topic, partition, record in zip(topics, partitions, _records(rest), strict=True)
+    ]
 
 
 def _records_sql(database: str) -> str:
