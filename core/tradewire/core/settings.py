@@ -86,13 +86,21 @@ class KafkaSettings(_Section):
 
 
 class RegistrySettings(_Section):
-    """The Confluent-compatible schema registry, and the archive that answers when it is away."""
+    """The Confluent-compatible schema registry, and the archive that answers when it is away.
+
+    ``compatibility`` is what a new version must keep. Registering sets it on each subject that gets a version
+    (``compatibility_scope`` "subject"), on the whole registry ("global"), or leaves the registry as it is ("leave").
+    """
 
     url: str = "http://127.0.0.1:18081/apis/ccompat/v7"
     timeout_ms: int = Field(default=5_000, ge=100)
     username: str | None = None
     password: SecretStr | None = None
     archive_folder: Path | None = None
+    compatibility: Literal[
+        "NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"
+    ] = "FULL_TRANSITIVE"
+    compatibility_scope: Literal["subject", "global", "leave"] = "subject"
 
     @model_validator(mode="after")
     def _login_pair(self) -> Self:
@@ -109,7 +117,13 @@ class SchemasSettings(_Section):
 
 
 class PublisherSettings(_Section):
-    """Limits and batching of publishers. ``publish`` waits at most ``block_ms_max`` for room in the queue."""
+    """Limits and batching of publishers. ``publish`` waits at most ``block_ms_max`` for room in the queue.
+
+    ``spool_folder`` is where events wait on disk while no broker answers (``tradewire.producers.spool``); one publisher
+    has it for itself. ``spool_synchronous`` is SQLite's: with NORMAL what was accepted survives the death of the
+    process, with FULL also that of the machine, for one fsync per event. ``transactional_id`` names this instance of
+    the service over its restarts, for ``Publisher.transaction``.
+    """
 
     source: str = "tradewire"
     linger_ms: int = Field(default=5, ge=0, le=1_000)
@@ -120,6 +134,13 @@ class PublisherSettings(_Section):
     delivery_timeout_ms: int = Field(default=120_000, ge=1_000)
     block_ms_max: int = Field(default=5_000, ge=0)
     event_bytes_max: int = Field(default=1_000_000, ge=1_024)
+    breaker_stall_ms: int = Field(default=3_000, ge=100)
+    breaker_probe_ms: int = Field(default=500, ge=10)
+    spool_folder: Path | None = None
+    spool_bytes_max: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
+    spool_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    transactional_id: str | None = Field(default=None, min_length=1)
+    transaction_timeout_ms: int = Field(default=60_000, ge=1_000, le=900_000)
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:
@@ -132,12 +153,18 @@ class PublisherSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """The Faust worker: its group, its state folder, and the ceilings of a batch."""
+    """The Faust worker: its group, its state folder, the ceilings of a batch, and files of what it watches for.
+
+    ``deadline_grace_ms`` is added to the deadlines of declared flows: what an event needs from Kafka to the worker.
+    """
 
     group: str = "tradewire-worker"
     data_folder: Path = Path(".tradewire/worker")
     batch_rows_max: int = Field(default=2_000, ge=1)
     candle_interval_ms: int = Field(default=60_000, ge=1_000)
+    flows_file: Path | None = None
+    patterns_file: Path | None = None
+    deadline_grace_ms: int = Field(default=500, ge=0)
     # How long the group waits for a worker that says nothing before others get its partitions.
     session_timeout_ms: int = Field(default=30_000, ge=6_000, le=300_000)
     metrics_port: Port | None = Field(default=None, ge=1, le=65_535)

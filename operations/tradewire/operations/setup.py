@@ -21,8 +21,9 @@ def apply_contract(settings: Settings) -> None:
     contract = Contract.load(settings)
     for change in TopicAdmin(settings.kafka).ensure(contract.topics):
         _log.warning("topic_differs", topic=change.topic.name, detail=change.detail, left_because=change.refused)
-    registered = contract.register_all()
-    _log.info("contract_applied", topics=len(contract.topics), schemas=len(registered))
+    registered = contract.register_all(settings.registry)
+    new = [item.title for item in registered if item.is_new]
+    _log.info("contract_applied", topics=len(contract.topics), schemas=len(registered), new_schemas=len(new))
 
 
 def main() -> None:

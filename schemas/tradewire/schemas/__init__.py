@@ -3,6 +3,7 @@
 from tradewire.schemas._fingerprint import full_name
 from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType, Written
 from tradewire.schemas.codec import Codec, Decoded, Encoder, Frame, read_event, read_frame
+from tradewire.schemas.compatibility import CompatibilityLevel, Incompatibility, can_read, check_compatibility
 from tradewire.schemas.contract import Contract
 from tradewire.schemas.event import NO_TAGS, Event, Position
 from tradewire.schemas.headers import Envelope, Header, decode_headers, encode_headers, format_time_ns, parse_time_ns
@@ -24,6 +25,7 @@ __all__ = [
     "ArchivedSchema",
     "Catalogue",
     "Codec",
+    "CompatibilityLevel",
     "Contract",
     "Decoded",
     "Encoder",
@@ -34,6 +36,7 @@ __all__ = [
     "FixedIds",
     "Frame",
     "Header",
+    "Incompatibility",
     "NewerVersion",
     "Position",
     "RegistryIds",
@@ -47,6 +50,8 @@ __all__ = [
     "TypedData",
     "UpcastFailed",
     "Written",
+    "can_read",
+    "check_compatibility",
     "decode_headers",
     "encode_headers",
     "format_time_ns",

@@ -25,7 +25,7 @@ def explain(
     causes: Sequence[Incompatibility] = (),
 ) -> tuple[str, str]:
     """Message and fix. With ``changed="reader"`` the fix edits the reader, else the writer."""
-    where = place.field or (reader.title if rule is not Rule.NAME_MISMATCH else "the record")
+    where = place.field or (reader.title if rule is not Rule.NAME_MISMATCH else f"the {reader.kind}")
     edit_reader = changed == "reader"
     texts = {
         Rule.NAME_MISMATCH: _name,
@@ -43,7 +43,7 @@ def explain(
 def _name(
     reader: Node, writer: Node, where: str, detail: str, edit_reader: bool, reader_name: str, writer_name: str
 ) -> tuple[str, str]:
-    message = f"{where} is {reader.title} in {reader_name}, {writer.title} in {writer_name}"
+    message = f"{where} is named {reader.name} in {reader_name}, {writer.name} in {writer_name}"
     if edit_reader:
         return message, f'keep the name {writer.name}, or add "aliases": ["{writer.name}"] to {reader.name}'
     return message, f"keep the name {reader.name}, which is the only one {reader_name} knows, {_BREAKING}"

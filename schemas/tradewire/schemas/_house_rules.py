@@ -26,7 +26,7 @@ class HouseRules:
         self._seen: set[tuple[int, int]] = set()
 
     def findings(self, reader: Node, writer: Node, place: Place) -> Iterator[Incompatibility]:
-        """LOGICAL_TYPE_MISMATCH as errors, LOSSY_PROMOTION as warnings; each pair of types once."""
+        """LOGICAL_TYPE_MISMATCH as errors, LOSSY_PROMOTION and BYTES_AS_TEXT as warnings; each pair of types once."""
         if (id(reader), id(writer)) in self._seen:
             return
         self._seen.add((id(reader), id(writer)))
@@ -70,6 +70,15 @@ class HouseRules:
                 f"{where} is {reader.title} in {self._reader_name} and {writer.title} in {self._writer_name}: the same "
                 "bytes, another value",
                 f"keep {keep.title}, as in {other}; for another one add a field of another name with a default",
+            )
+        elif (writer.kind, reader.kind) == ("bytes", "string"):
+            yield self._incompatible(
+                Rule.BYTES_AS_TEXT,
+                Severity.WARNING,
+                place,
+                f"{where} is bytes in {self._writer_name} and string in {self._reader_name}: bytes that are not UTF-8 "
+                "cannot be read",
+                f"make sure that {self._writer_name} only ever wrote text, or add a field of another name",
             )
         elif (writer.kind, reader.kind) in _LOSSY:
             keep, _ = self._kept(reader, writer)

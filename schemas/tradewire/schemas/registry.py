@@ -73,7 +73,8 @@ class SchemaArchive:
                     f"{file}: schema id {entry.id} already stands for another schema: was the registry reset?",
                     schema_id=entry.id,
                 )
-            return
+            if known.subject or not entry.subject:
+                return
         self._folder.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}.part")
         part.write_text(
@@ -91,10 +92,36 @@ class SchemaArchive:
     def find(self, subject: str, schema: str) -> int | None:
         """The id under which a schema of a subject was archived."""
         wanted = json.loads(schema)
+        ids = frozenset(self.index().get(subject, {}).values())
         for entry in self:
-            if entry.subject == subject and json.loads(entry.schema) == wanted:
+            if (entry.subject == subject or entry.id in ids) and json.loads(entry.schema) == wanted:
                 return entry.id
         return None
+
+    def index(self) -> dict[str, dict[int, int]]:
+        """Id by version by subject, as ``tradewire schemas archive`` wrote it; empty where it has not been.
+
+        Raises:
+            ContractError: the file is broken.
+        """
+        file = self._folder / "subjects" / "index.json"
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            return {subject: {int(at): int(id) for at, id in numbers.items()} for subject, numbers in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ContractError(
+                f"{file} cannot be read: {error}; delete it and archive again", file=str(file)
+            ) from error
+
+    def write_index(self, index: Mapping[str, Mapping[int, int]]) -> None:
+        """Replaces the index whole."""
+        file = self._folder / "subjects" / "index.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(index, indent=1, sort_keys=True), encoding="utf-8")
+        part.replace(file)
 
     def __iter__(self) -> Iterator[ArchivedSchema]:
         for file in sorted(self._folder.glob("*.json")):
@@ -209,6 +236,12 @@ class RegistryIds:
         self._keep(ArchivedSchema(int(schema_id), subject, schema.text))
         self._ids[(subject, schema.text)] = int(schema_id)
         return int(schema_id)
+
+    def remember(self, schema: EventSchema, topic: str, schema_id: int) -> None:
+        """Takes an id that somebody else has from the registry into cache and archive; asks nobody."""
+        subject = subject_of(topic, schema.name)
+        self._keep(ArchivedSchema(schema_id, subject, schema.text))
+        self._ids[(subject, schema.text)] = schema_id
 
     def _keep(self, entry: ArchivedSchema) -> None:
         if self._archive is not None:
