@@ -79,6 +79,22 @@ _NAMES: Final[dict[str, Any]] = {
 }
 
 
+def scaling(precision: int, scale: int) -> tuple[Callable[..., Decimal], Callable[..., Decimal], Decimal]:
+    """What makes a decimal its unscaled integer, ``int(exact(times(x, power)))``, and refuses what would not be whole.
+
+    A digit lost (Rounded) is one decimal place or one digit too many; Emax refuses numbers too large before they are
+    made: the integer of ``1E+999999999`` would take minutes.
+
+    Raises:
+        Uncompilable: there is no such type, or none whose bytes the tables can count.
+    """
+    if precision > _PRECISION_MAX or scale > precision:
+        raise Uncompilable
+    traps = [InvalidOperation, Rounded, Inexact, Overflow]
+    context = Context(prec=precision, Emax=precision - 1, Emin=MIN_EMIN, traps=traps)
+    return context.multiply, context.to_integral_exact, Decimal((0, (1,), scale))
+
+
 class Uncompilable(Exception):
     """Raised for a type that only fastavro writes: a union of more than null and one other."""
 
@@ -333,8 +349,6 @@ class _Writer:
 
     def _decimal(self, shape: Shape, depth: int) -> list[str]:
         precision, scale = shape.precision, shape.scale
-        if precision > _PRECISION_MAX or scale > precision:
-            raise Uncompilable
         times, exact, power = self._scalings.get((precision, scale)) or self._scaling(precision, scale)
         self._add(depth, "if type(x) is not Decimal: x = as_decimal(x)", f"n = int({exact}({times}(x, {power})))")
         # Zero is never rounded, and its only digit's place is its exponent: 0E-30 is refused as 1E-30 is.
@@ -349,17 +363,11 @@ class _Writer:
         return pieces
 
     def _scaling(self, precision: int, scale: int) -> tuple[str, str, str]:
-        """Constants that shift the point to the right and refuse what would not come out whole.
-
-        A digit lost (Rounded) is one decimal place or one digit too many; Emax refuses numbers too large before they
-        are made: the integer of ``1E+999999999`` would take minutes.
-        """
-        traps = [InvalidOperation, Rounded, Inexact, Overflow]
-        context = Context(prec=precision, Emax=precision - 1, Emin=MIN_EMIN, traps=traps)
+        times, exact, power = scaling(precision, scale)
         names = (
-            self.source.constant(context.multiply, "times"),
-            self.source.constant(context.to_integral_exact, "exact"),
-            self.source.constant(Decimal((0, (1,), scale)), "power"),
+            self.source.constant(times, "times"),
+            self.source.constant(exact, "exact"),
+            self.source.constant(power, "power"),
         )
         self._scalings[precision, scale] = names
         return names
