@@ -91,6 +91,10 @@ def poison(good: list[Record]) -> list[Record]:
         # A decimal without a byte and one with 17, which Avro readers take and ClickHouse does not.
         good[12]._replace(value=trade(value[:5], b"", b"\x01")),
         good[13]._replace(value=trade(value[:5], b"\x01", b"\x01" * 17)),
+        # The schema named in a header: the value has no frame, or only seems to have one.
+        header(good[14], "__value_schema_id", b"\x01" + bytes(16)),
+        header(good[15], "__value_schema_id", b"\x01" + bytes(16))._replace(value=value[5:]),
+        header(good[16], "ce_tags", b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
     ]
 
 
@@ -103,8 +107,8 @@ def trade(frame: bytes, price: bytes, quantity: bytes) -> bytes:
 def test_records_without_the_contract_become_dead_letters_and_their_neighbours_are_stored(arena: Arena) -> None:
     """Nothing is skipped: every offset is either an event or a dead letter, and its bytes can be had back."""
     topic = arena.topic("market")
-    good = arena.events(70, types=["market.trade.reported"])
-    bad = poison(arena.events(14, types=["market.trade.reported"]))
+    good = arena.events(85, types=["market.trade.reported"])
+    bad = poison(arena.events(17, types=["market.trade.reported"]))
     mixed: list[Record] = []
     for at, record in enumerate(good):
         mixed.append(record)
@@ -117,13 +121,14 @@ def test_records_without_the_contract_become_dead_letters_and_their_neighbours_a
     assert arena.expected() == arena.stored()
     with arena.history() as history:
         (count,) = history.counts([topic])
-    assert (70, 14) == (count.events, count.dead_letters)
+    assert (85, 17) == (count.events, count.dead_letters)
     dead = f"{arena.settings.clickhouse.database}.dead_letters"
     reasons = arena.query(f"SELECT offset, reason FROM {dead} WHERE topic = '{topic}' ORDER BY offset")
     kinds = ["no value", "frame", "frame", "avro", "avro", "unknown schema id", *["headers"] * 5, *["avro"] * 3]
+    kinds += ["headers", "frame", "headers"]
     assert [(1 + 6 * at, kind) for at, kind in enumerate(kinds)] == reasons
     raw = RawHistory(arena.settings.clickhouse)
-    kept = list(raw.records(topic, 0, 0, 100))
+    kept = list(raw.records(topic, 0, 0, 200))
     raw.close()
     assert [(r.key, r.value, list(r.headers)) for r in mixed] == [(r.key, r.value, list(r.headers)) for r in kept]
 
