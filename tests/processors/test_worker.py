@@ -6,13 +6,16 @@ import urllib.request
 from decimal import Decimal
 
 import pytest
+from tests.processors.pure import PureWorker
 from tests.processors.running import Broker, RunningWorker, steps_about
+from tests.processors.test_mixed_versions import OLD_DATA
 from tests.processors.workload import Workload
+from tests.schemas.versions import before
 from tests.waiting import wait_until
 
 from tradewire.operations.stack import free_ports
 from tradewire.processors import read_progress
-from tradewire.schemas import ArchivedSchema, Event, SchemaArchive, decode_headers, encode_headers
+from tradewire.schemas import ArchivedSchema, Catalogue, Codec, Event, SchemaArchive, decode_headers, encode_headers
 from tradewire.schemas.codec import FRAME
 
 pytestmark = pytest.mark.slow
@@ -63,6 +66,27 @@ def test_a_chain_of_causes_becomes_a_tree_with_latencies(broker: Broker, worker:
     ]
     assert flow["steps"][1]["hop_latency_ns"] == created.time_ns - first.time_ns
     assert flow["root_event_id"] == first.id
+
+
+def test_records_of_an_older_service_are_folded_as_those_of_a_newer(broker: Broker, worker: RunningWorker) -> None:
+    """Both write at once, as during a deployment; the states are those of the newer one alone."""
+    old = Codec(before(Catalogue.load()), broker.contract.schema_ids)
+    for number, event in enumerate(Workload(6, "mixed.").events(300, orders_share=0.5)):
+        if number % 2 and event.type in OLD_DATA:
+            topic = broker.contract.topic_of(event.type)
+            value = old.encode(event.type, OLD_DATA[event.type](event.data), topic)
+            broker.produce(topic, event.subject.encode(), value, encode_headers(event))
+        else:
+            broker.publish([event])
+    worker.wait_until_done()
+    new = PureWorker()
+    for event in Workload(6, "mixed.").events(300, orders_share=0.5):
+        new.publish(event)
+    found = {key: order for key, order in broker.read_models()["order"].items() if key.startswith("mixed.")}
+    told = ("status", "reason", "quantity", "filled_quantity", "average_fill_price", "fees", "event_count")
+    expected = {key: tuple(getattr(order, name) for name in told) for key, order in new.states["order"].items()}
+    assert expected == {key: tuple(order[name] for name in told) for key, order in found.items()}
+    assert "REJECTED" in {order["status"] for order in found.values()}
 
 
 def test_outputs_are_events_that_join_the_flow_of_their_cause(broker: Broker, worker: RunningWorker) -> None:
