@@ -25,7 +25,7 @@ CONTENT_TYPE: Final = ("content-type", b"application/avro")
 SEQUENCE_DIGITS: Final = 19
 # Confluent's header mode: the schema's GUID or id stands here, and the value is Avro with nothing before it.
 SCHEMA_KEY: Final = "__value_schema_id"
-_INTEGER: Final = re.compile(r"-?[0-9]{1,40}")
+_SEQUENCE_DIGITS_MAX: Final = 40
 _ENVELOPE: Final = frozenset(
     ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "ce_correlationid", "ce_causationid")
 ) | frozenset(("ce_sequence", "ce_tags", "ce_datacontenttype"))
@@ -156,10 +156,11 @@ def parse_tags(text: str) -> dict[str, str]:
     return tags
 
 
-def _sequence(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
+def _sequence(octets: bytes) -> int:
+    digits = octets[1:] if octets[:1] == b"-" else octets
+    if not digits.isdigit() or len(digits) > _SEQUENCE_DIGITS_MAX:
         raise ValueError("not an integer")
-    return int(text)
+    return int(octets)
 
 
 def extensions_of(headers: Iterable[Header] | None) -> Mapping[str, str]:
@@ -210,42 +211,39 @@ def decode_headers(headers: Iterable[Header] | None, *, fallback_time_ns: int | 
         if "ce_id" not in found:
             found = {name.lower(): value for name, value in found.items()}
         _check_mode(found)
-    required: list[str] = []
-    for name in ("ce_id", "ce_type", "ce_source"):
-        value = _text(found, name)
-        if not value:
-            raise MalformedRecord(f"header {name} is missing: is this record a CloudEvent in binary mode?", header=name)
-        required.append(value)
-    id, type, source = required
-    time_text = _text(found, "ce_time")
-    sequence_text = _text(found, "ce_sequence")
-    tags_text = _text(found, "ce_tags")
-    header, value = "ce_time", time_text
+    get = found.get
+    raw_id, raw_type, raw_source = get("ce_id"), get("ce_type"), get("ce_source")
+    if not (raw_id and raw_type and raw_source):
+        name = "ce_id" if not raw_id else "ce_source" if raw_type else "ce_type"
+        raise MalformedRecord(f"header {name} is missing: is this record a CloudEvent in binary mode?", header=name)
+    raw_subject, raw_correlation, raw_causation = get("ce_subject"), get("ce_correlationid"), get("ce_causationid")
+    raw_time, raw_sequence, raw_tags = get("ce_time"), get("ce_sequence"), get("ce_tags")
+    header, value = "ce_time", raw_time
     try:
-        if time_text is not None:
-            time_ns = parse_time_ns(time_text)
+        id, source = raw_id.decode(), raw_source.decode()
+        if raw_time is not None:
+            time_ns = parse_time_ns(raw_time.decode())
         elif fallback_time_ns is not None:
             time_ns = fallback_time_ns
         else:
             raise MalformedRecord("header ce_time is missing and there is no broker time to take", header="ce_time")
-        header, value = "ce_sequence", sequence_text
-        sequence = _sequence(sequence_text) if sequence_text is not None else None
-        header, value = "ce_tags", tags_text
-        tags: Mapping[str, str] = NO_TAGS
-        if tags_text is not None:
-            tags = parse_tags(tags_text)
+        header, value = "ce_sequence", raw_sequence
+        sequence = None if raw_sequence is None else _sequence(raw_sequence)
+        header, value = "ce_tags", raw_tags
+        return Envelope(
+            id=id,
+            type=raw_type.decode(),
+            source=source,
+            subject=raw_subject.decode() if raw_subject else source,
+            time_ns=time_ns,
+            correlation_id=raw_correlation.decode() if raw_correlation else id,
+            causation_id=raw_causation.decode() if raw_causation else None,
+            sequence=sequence,
+            tags=NO_TAGS if raw_tags is None else parse_tags(raw_tags.decode()),
+            schema_key=get(SCHEMA_KEY),
+        )
     except (ValueError, OverflowError) as error:
-        shown = repr(value if value is None or len(value) <= 200 else value[:200])
+        for name in _ENVELOPE:
+            _text(found, name)  # raises for the one that is not UTF-8
+        shown = "nothing" if value is None else repr(value[:200])
         raise MalformedRecord(f"header {header} cannot be read: {shown} ({error})", header=header) from error
-    return Envelope(
-        id=id,
-        type=type,
-        source=source,
-        subject=_text(found, "ce_subject") or source,
-        time_ns=time_ns,
-        correlation_id=_text(found, "ce_correlationid") or id,
-        causation_id=_text(found, "ce_causationid") or None,
-        sequence=sequence,
-        tags=tags,
-        schema_key=found.get(SCHEMA_KEY),
-    )
