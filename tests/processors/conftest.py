@@ -14,19 +14,29 @@ from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import local_kafka
 
 
-@pytest.fixture(scope="session")
-def broker(registry_settings: RegistrySettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker with all topics."""
+def _broker(registry: RegistrySettings, folders: pytest.TempPathFactory) -> Iterator[Broker]:
     try:
         find_java()
     except ToolMissing as error:
         pytest.skip(f"no broker can be started here: {error}")
-    with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+    with local_kafka(folders.mktemp("kafka")) as kafka:
         settings = load_settings(
             kafka=KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).model_dump(),
-            registry=registry_settings.model_dump() | {"archive_folder": tmp_path_factory.mktemp("archive")},
+            registry=registry.model_dump() | {"archive_folder": folders.mktemp("archive")},
         )
         apply_contract(settings)
         made = Broker(settings, kafka)
         yield made
         made.close()
+
+
+@pytest.fixture(scope="session")
+def broker(registry_settings: RegistrySettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with all topics."""
+    yield from _broker(registry_settings, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def own_broker(registry_settings: RegistrySettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One for tests whose flows stall: workers of all groups write the same read models."""
+    yield from _broker(registry_settings, tmp_path_factory)

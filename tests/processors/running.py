@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 from tradewire.core import Settings
 from tradewire.operations.stack.cluster import LocalKafka
 from tradewire.processors.records import Forward
-from tradewire.processors.tables import FILLS_TOPIC, STEPS_TOPIC, TABLES
+from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES
 from tradewire.schemas import Contract, Event, Header, encode_headers
 
 _NOT_YET = (
@@ -25,7 +25,8 @@ _NOT_YET = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
 )
-CONSUMED = ("market.events", "trading.events", "system.events", STEPS_TOPIC, FILLS_TOPIC)
+CONSUMED = ("market.events", "trading.events", "system.events", "risk.events", STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
+NO_PATTERNS_FILE = Path(__file__).with_name("no_patterns.yaml")
 
 
 def steps_about(found: dict[str, dict[str, Any]], prefix: str) -> int:
@@ -108,7 +109,11 @@ class Broker:
         names = {table.topic: table.name for table in TABLES}
         for record in self.log(*names):
             assert record.key is not None
-            newest[names[record.topic]][record.key.decode()] = self.contract.codec.decode(record.value).data
+            states, key = newest[names[record.topic]], record.key.decode()
+            if record.value is None:
+                states.pop(key, None)
+            else:
+                states[key] = self.contract.codec.decode(record.value).data
         return newest
 
     def folded(self) -> dict[str, dict[str, Any]]:
@@ -156,9 +161,12 @@ class _LogReader(PureWorker):
 
 
 class RunningWorker:
-    """``python -m tradewire.processors.worker`` as a process, with a group and a data folder of its own."""
+    """``python -m tradewire.processors.worker`` as a process, with a group and a data folder of its own.
 
-    def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int) -> None:
+    It watches no patterns and no deadline ends, unless told: what it writes is then a fold of the log alone.
+    """
+
+    def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int | Path) -> None:
         self.group = group
         self.folder = folder
         self._broker = broker
@@ -170,6 +178,8 @@ class RunningWorker:
             "TRADEWIRE_REGISTRY__ARCHIVE_FOLDER": str(settings.registry.archive_folder),
             "TRADEWIRE_WORKER__GROUP": group,
             "TRADEWIRE_WORKER__DATA_FOLDER": str(folder),
+            "TRADEWIRE_WORKER__DEADLINE_GRACE_MS": str(3_600_000),
+            "TRADEWIRE_WORKER__PATTERNS_FILE": str(NO_PATTERNS_FILE),
             **{f"TRADEWIRE_WORKER__{name.upper()}": str(value) for name, value in worker_settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -35,7 +35,7 @@ def test_read_models_and_flows_are_a_fold_of_the_log(broker: Broker, worker: Run
     worker.wait_until_done()
     found, expected = broker.read_models(), broker.folded()
     for table in expected:
-        assert expected[table], table
+        assert expected[table] or table.endswith("_pattern"), table
         assert found[table] == expected[table]
     assert steps_about(found, "fold.") == count
 

@@ -11,6 +11,17 @@ with the load and nothing waits without need. The steps of a batch, and what a c
 5. settle the claims: the offsets may be committed.         The repeat changes nothing.
 
 What cannot be written ends the process (nothing is committed), as does any error that is nobody's record's fault.
+
+Deadlines are looked at in batches of their own (``sweep``), which go through the same queue and the same steps, without
+claims. Nothing is read again after a crash, so nothing may depend on that:
+
+2. outputs stand, the state does not.   The state still waits, its timer stands: it is looked at again after the
+                                        restart, and what is said then has the same id.
+3. the state stands.                    It waits no more. Its timer is looked at once more, and deleted only when this
+                                        batch is known to be settled.
+
+No sweep runs between the loss of a partition and ``resume``, nor while this worker reads what is older than
+``BEHIND_S``: what it waits for may lie in what it has not read yet.
 """
 
 from __future__ import annotations
@@ -18,11 +29,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from tradewire.core.errors import ProcessingError, RegistryUnavailable, TradewireError, UnknownSchemaId
+from tradewire.core.clock import NS_PER_MS, Clock, SystemClock
+from tradewire.core.errors import RegistryUnavailable, TradewireError, UnknownSchemaId
 from tradewire.core.logs import get_logger
 from tradewire.processors._outbox import Delivery, Outbox
 from tradewire.processors.dead_letters import dead_letter
@@ -31,7 +43,8 @@ from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.records import RawRecord, Read
 from tradewire.processors.states import BatchStates, StateCache
-from tradewire.processors.tables import Table
+from tradewire.processors.tables import TIMED_TABLES, Table
+from tradewire.processors.timers import Due, Place, Timers
 from tradewire.schemas import Header
 
 _log = get_logger(__name__)
@@ -43,6 +56,11 @@ STATES_MAX: Final = 4_000
 # Well below the time after which the group takes a consumer that does not fetch for dead.
 REGISTRY_WAIT_MS_MAX: Final = 120_000
 _REGISTRY_WAIT_MS: Final = 250
+# Records older than this say that the worker is behind; for as long after them, and after ``resume``, nothing is due.
+BEHIND_S: Final = 2.0
+# States looked at in one sweep: a broker that was away for a day leaves many deadlines behind.
+SWEEP_ROWS_MAX: Final = 1_000
+_SWEEP_INTERVAL_S: Final = 0.1
 
 
 class StateStore(Protocol):
@@ -50,8 +68,9 @@ class StateStore(Protocol):
 
     def load(self, table: Table, partition: int, key: bytes) -> bytes | None: ...
     def store(
-        self, table: Table, partition: int, states: Sequence[tuple[bytes, bytes]], offset: int | None
+        self, table: Table, partition: int, states: Sequence[tuple[bytes, bytes | None]], offset: int | None
     ) -> None: ...
+    def scan(self, table: Table, partition: int) -> Iterator[tuple[bytes, bytes]]: ...
 
 
 class Abandoned(Exception):
@@ -63,7 +82,7 @@ class _State:
     table: Table
     partition: int
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: list[Header]
 
 
@@ -91,6 +110,8 @@ class Engine:
         group: str,
         metrics: WorkerMetrics,
         leave: Callable[[str], None],
+        clock: Clock | None = None,
+        deadline_grace_ms: int = 0,
     ) -> None:
         self.ledger: Ledger[Any] = Ledger()
         self._folds = folds
@@ -106,6 +127,13 @@ class Engine:
         self._settled = asyncio.Condition()
         self._queue: asyncio.Queue[_Batch] = asyncio.Queue()
         self._settler: asyncio.Task[None] | None = None
+        self._settled_number = 0
+        self._clock = clock or SystemClock()
+        self._grace_ns = deadline_grace_ms * NS_PER_MS
+        self._timers = Timers()
+        self._timed = {table.name: table for table in TIMED_TABLES}
+        self._sweeping = False
+        self._held_until = 0.0
 
     async def accept(self, records: Mapping[Any, Sequence[RawRecord]]) -> None:
         """Folds records, in offset order per partition, and queues what comes of it. Returns when the next may come.
@@ -119,6 +147,8 @@ class Engine:
         now_ms = time.time() * 1000
         for rows in records.values():
             age_s = max(0.0, now_ms - rows[0].timestamp) / 1000
+            if age_s > BEHIND_S:
+                self._held_until = time.monotonic() + BEHIND_S
             self._metrics.handling_seconds.labels(rows[0].topic).observe(age_s)
         claims = [self.ledger.claim(tp, rows[0].offset, rows[-1].offset) for tp, rows in records.items()]
         try:
@@ -130,9 +160,69 @@ class Engine:
         except Exception as error:
             self.leave(f"a batch failed through no record's fault: {error!r}")
             raise
+        await self._hand_over(batch)
+
+    async def _hand_over(self, batch: _Batch) -> None:
         await self._queue.put(batch)
         async with self._settled:
             await self._settled.wait_for(lambda: self._busy < IN_FLIGHT_MAX)
+
+    def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Takes up the deadlines of source partitions (topic, number) that are ours now and whose tables are whole."""
+        for topic, partition in partitions:
+            for table in TIMED_TABLES:
+                if table.source == topic:
+                    for key, value in self._store.scan(table, partition):
+                        state = self._folds.decode(table, value)
+                        place = Place(table.name, partition, key.decode())
+                        self._timers.enter(place, self._folds.wakes_at(table, state))
+        self._held_until = time.monotonic() + BEHIND_S
+        self._sweeping = True
+        _log.info("deadlines taken up", waiting=len(self._timers))
+
+    async def sweep_forever(self) -> None:
+        """Sweeps again and again; an error ends the process."""
+        try:
+            while True:
+                await asyncio.sleep(_SWEEP_INTERVAL_S)
+                if time.monotonic() >= self._held_until:
+                    await self.sweep()
+        except Exception as error:
+            self.leave(f"deadlines could not be looked at: {error!r}")
+            raise
+
+    async def sweep(self) -> int:
+        """Looks at the states whose deadline has come, as one batch; returns how many it looked at.
+
+        Blocks as ``accept`` does. Does nothing before ``resume`` and after ``drained`` or ``forget``.
+        """
+        if not self._sweeping:
+            return 0
+        now_ns = self._clock.now_ns() - self._grace_ns
+        due = list(self._timers.due(now_ns, SWEEP_ROWS_MAX))
+        if not due:
+            return 0
+        if self._settler is None:
+            self._settler = asyncio.create_task(self._settle_all())
+        self._busy += 1
+        await self._hand_over(self._look(due, now_ns))
+        return len(due)
+
+    def _look(self, due: Sequence[Due], now_ns: int) -> _Batch:
+        self._number += 1
+        states = BatchStates(self._number, self._caches, self._load, STATES_MAX)
+        batch = _Batch(self._number, [], self._outbox.delivery(), folded_at=time.perf_counter())
+        again: list[tuple[Place, int]] = []
+        for place, idle_since in due:
+            states.partition = place.partition
+            written = idle_since is not None and idle_since <= self._settled_number
+            when_ns = self._folds.look(place, now_ns, states, written=written)
+            if when_ns is not None:
+                again.append((place, when_ns))
+        self._send(batch, states)
+        for place, when_ns in again:
+            self._timers.enter(place, when_ns, idle_since=self._number)
+        return batch
 
     async def drained(self, timeout_s: float) -> bool:
         """Waits until every accepted batch is settled; False if the time did not suffice.
@@ -140,6 +230,7 @@ class Engine:
         Batches that wait for a schema are given up: their records are read again by whoever owns them then.
         """
         self._giving_up = True
+        self._sweeping = False
         try:
             async with asyncio.timeout(timeout_s), self._settled:
                 await self._settled.wait_for(lambda: self._busy == 0)
@@ -153,6 +244,8 @@ class Engine:
         """Drops all claims and all states in memory, on a rebalance: the store is about to be brought up to date."""
         self.ledger.forget()
         self._caches.clear()
+        self._timers.clear()
+        self._sweeping = False
 
     async def _read(
         self, records: Mapping[Any, Sequence[RawRecord]]
@@ -236,6 +329,8 @@ class Engine:
                     self._folds.headers(table, key, change.cause),
                 )
                 (batch.deferred if table.deferred else batch.states).append(state)
+                if table.name in self._timed:
+                    self._timers.enter(Place(table.name, partition, key), self._folds.wakes_at(table, change.state))
         self._send_states(batch, batch.states)
 
     def _send_states(self, batch: _Batch, states: list[_State]) -> None:
@@ -266,6 +361,7 @@ class Engine:
         self._store_states(batch)
         for claim in batch.claims:
             self.ledger.settle(claim)
+        self._settled_number = batch.number
         for cache in self._caches.values():
             cache.stored(batch.number)
         self._metrics.confirm_seconds.observe(time.perf_counter() - batch.folded_at)
@@ -281,7 +377,7 @@ class Engine:
         return batch.delivery
 
     def _store_states(self, batch: _Batch) -> None:
-        by_place: dict[tuple[str, int], tuple[Table, list[tuple[bytes, bytes]]]] = {}
+        by_place: dict[tuple[str, int], tuple[Table, list[tuple[bytes, bytes | None]]]] = {}
         for state in (*batch.states, *batch.deferred):
             place = (state.table.name, state.partition)
             by_place.setdefault(place, (state.table, []))[1].append((state.key, state.value))
@@ -292,18 +388,3 @@ class Engine:
         async with self._settled:
             self._busy -= 1
             self._settled.notify_all()
-
-
-def refuse_unequal_partitions(partitions: Mapping[str, int], tables: Sequence[Table]) -> None:
-    """A state must lie in the partition that feeds it.
-
-    Raises:
-        ProcessingError: a table's topic has another number of partitions than its source; names both.
-    """
-    for table in tables:
-        if partitions[table.topic] != partitions[table.source]:
-            raise ProcessingError(
-                f"{table.topic} has {partitions[table.topic]} partitions and {table.source}, which feeds it, has "
-                f"{partitions[table.source]}: give them the same number in the file of topics and create them anew",
-                topic=table.topic,
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -11,6 +11,8 @@ from faust.types import TP
 
 from tradewire.processors.tables import Table
 
+# Keys under which Faust keeps its own offsets beside the states.
+_FAUSTS_OWN = b"__faust"
 # Faust's defaults are for one big table: 2 GiB of block cache and 64 MiB of write buffer per store.
 _ROCKSDB_OPTIONS = {
     "driver": "rocksdict",
@@ -60,12 +62,23 @@ class FaustStore:
         value: bytes | None = self._tables[table.name].data._db_for_partition(partition).get(key)
         return value
 
-    def store(self, table: Table, partition: int, states: Sequence[tuple[bytes, bytes]], offset: int | None) -> None:
-        """Writes states and the offset of the last of them in the changelog, all or none."""
+    def scan(self, table: Table, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """All states of a partition, by key."""
+        for key, value in self._tables[table.name].data._db_for_partition(partition).items():
+            if not key.startswith(_FAUSTS_OWN):
+                yield key, value
+
+    def store(
+        self, table: Table, partition: int, states: Sequence[tuple[bytes, bytes | None]], offset: int | None
+    ) -> None:
+        """Writes states (None: deletes) and the offset of the last of them in the changelog, all or none."""
         store = self._tables[table.name].data
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in states:
-            batch.put(key, value)
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
         if offset is not None:
             batch.put(store.offset_key, str(offset).encode())
         store._db_for_partition(partition).write(batch)

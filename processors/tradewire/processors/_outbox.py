@@ -104,9 +104,9 @@ class Outbox:
         self._produce(record.topic, record.value, record.key, headers=record.headers, on_delivery=delivery.confirm)
 
     def state(
-        self, delivery: Delivery, topic: str, partition: int, key: bytes, value: bytes, headers: list[Header]
+        self, delivery: Delivery, topic: str, partition: int, key: bytes, value: bytes | None, headers: list[Header]
     ) -> None:
-        """Queues a state for the partition that it belongs to, and keeps its offset."""
+        """Queues a state (None: its deletion) for the partition that it belongs to, and keeps its offset."""
         self._produce(topic, value, key, partition=partition, headers=headers, on_delivery=delivery.confirm_offset)
 
     def _produce(self, topic: str, value: bytes | None, key: bytes | None, **more: Any) -> None:

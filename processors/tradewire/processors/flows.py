@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tradewire.processors.applied import Applied, At, advanced, holds
+from tradewire.processors.flow_declarations import DeclaredFlows
+from tradewire.processors.flow_runs import FAILED, OPEN, Reached, Run, Stall, advance, expire, status_of
 
 # A flow is one Kafka record and is written again at each change: a publisher that gives everything one correlation id
 # must not make it grow without end.
 STEPS_MAX: Final = 256
 
-OPEN: Final = "OPEN"
-FAILED: Final = "FAILED"
 _FAILING_FACTS: Final = frozenset({"failed", "rejected"})
 _FAILING_TYPES: Final = frozenset({"system.error.raised"})
+NO_FLOWS: Final = DeclaredFlows()
 
 
 class Step(NamedTuple):
@@ -38,7 +39,7 @@ class Step(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """All that is known of one flow. ``steps`` are in the order in which they came.
+    """All that is known of one flow. ``steps`` are in the order in which they came, ``runs`` of what was declared.
 
     ``truncated_count`` steps beyond ``STEPS_MAX`` are counted in status and times but not kept: one that comes again is
     counted again, and its effects are orphans.
@@ -51,6 +52,7 @@ class Flow(NamedTuple):
     started_ns: int
     last_ns: int
     applied: Applied
+    runs: tuple[Run, ...] = ()
 
 
 class PlacedStep(NamedTuple):
@@ -67,22 +69,32 @@ def is_failure(event_type: str) -> bool:
     return event_type.rpartition(".")[2] in _FAILING_FACTS or event_type in _FAILING_TYPES
 
 
-def add_step(flow: Flow | None, correlation_id: str, step: Step, at: At) -> Flow:
+def add_step(
+    flow: Flow | None,
+    correlation_id: str,
+    step: Step,
+    at: At,
+    declared: DeclaredFlows = NO_FLOWS,
+    *,
+    replayed: bool = False,
+) -> Flow:
     """The flow with one more step, whose record lies at ``at``; the same object if that was applied before.
 
     A step that comes again under another position (its worker crashed after writing it, or its event was published
-    twice) is known by its event id and changes nothing but ``applied``. FAILED stays FAILED.
+    twice) is known by its event id and changes nothing but ``applied``. FAILED stays FAILED. A run that a ``replayed``
+    event begins is quiet.
     """
-    failing = is_failure(step.event_type)
     if flow is None:
+        runs = advance((), correlation_id, step, (), declared, replayed=replayed)
         return Flow(
             correlation_id,
-            FAILED if failing else OPEN,
+            _status(OPEN, step, runs),
             (step,),
             0,
             step.occurred_ns,
             step.occurred_ns,
             {at.source: at.offset},
+            runs,
         )
     if holds(flow.applied, at):
         return flow
@@ -90,15 +102,31 @@ def add_step(flow: Flow | None, correlation_id: str, step: Step, at: At) -> Flow
     if any(known.event_id == step.event_id for known in flow.steps):
         return flow._replace(applied=applied)
     kept = len(flow.steps) < STEPS_MAX
+    runs = advance(flow.runs, correlation_id, step, flow.steps, declared, replayed=replayed)
     return Flow(
         correlation_id,
-        FAILED if failing else flow.status,
+        _status(flow.status, step, runs),
         (*flow.steps, step) if kept else flow.steps,
         flow.truncated_count if kept else flow.truncated_count + 1,
         min(flow.started_ns, step.occurred_ns),
         max(flow.last_ns, step.occurred_ns),
         applied,
+        runs,
     )
+
+
+def _status(before: str, step: Step, runs: tuple[Run, ...]) -> str:
+    if before == FAILED or is_failure(step.event_type):
+        return FAILED
+    return status_of(runs) if runs else OPEN
+
+
+def pass_time(flow: Flow, now_ns: int) -> Flow:
+    """The flow at ``now_ns`` of the worker's clock: runs whose deadline has come have stalled. The same if none has."""
+    runs = expire(flow.runs, now_ns)
+    if runs is flow.runs:
+        return flow
+    return flow._replace(runs=runs, status=FAILED if flow.status == FAILED else status_of(runs))
 
 
 def lay_out(steps: Sequence[Step]) -> list[PlacedStep]:
@@ -150,7 +178,7 @@ def flow_data(flow: Flow) -> dict[str, Any]:
     placed = lay_out(flow.steps)
     return {
         "correlation_id": flow.correlation_id,
-        "flow_type": None,
+        "flow_type": flow.runs[0].flow if flow.runs else None,
         "status": flow.status,
         "root_event_id": root_event_id(flow.steps) if len(flow.steps) > 1 else flow.steps[0].event_id,
         "started_ns": flow.started_ns,
@@ -176,8 +204,65 @@ def flow_data(flow: Flow) -> dict[str, Any]:
         ],
         "orphan_count": sum(1 for step in placed if step.orphan),
         "truncated_count": flow.truncated_count,
+        "runs": [_run_data(run) for run in flow.runs] if flow.runs else [],
         "applied": flow.applied,
     }
+
+
+def _run_data(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "flow_name": run.flow,
+        "run_subject": run.subject,
+        "begin_event_id": run.begin_event_id,
+        "begun_ns": run.begun_ns,
+        "begun_recorded_ns": run.begun_recorded_ns,
+        "run_status": run.status,
+        "quiet": run.quiet,
+        "waiting_step": run.waiting,
+        "deadline_ns": run.deadline_ns,
+        "failed_by": run.failed_by,
+        "reached": [
+            {
+                "step": reached.step,
+                "reached_by": reached.event_id,
+                "reached_type": reached.event_type,
+                "reached_ns": reached.occurred_ns,
+                "reached_recorded_ns": reached.recorded_ns,
+                "late": reached.late,
+            }
+            for reached in run.reached
+        ],
+        "stalls": [{"step": stall.step, "deadline_ns": stall.deadline_ns} for stall in run.stalls],
+    }
+
+
+def _run_of(data: Mapping[str, Any]) -> Run:
+    return Run(
+        data["run_id"],
+        data["flow_name"],
+        data["run_subject"],
+        data["begin_event_id"],
+        data["begun_ns"],
+        data["begun_recorded_ns"],
+        data["run_status"],
+        data["quiet"],
+        data["waiting_step"],
+        data["deadline_ns"],
+        data["failed_by"],
+        tuple(
+            Reached(
+                one["step"],
+                one["reached_by"],
+                one["reached_type"],
+                one["reached_ns"],
+                one["reached_recorded_ns"],
+                one["late"],
+            )
+            for one in data["reached"]
+        ),
+        tuple(Stall(one["step"], one["deadline_ns"]) for one in data["stalls"]),
+    )
 
 
 def flow_of(data: Mapping[str, Any]) -> Flow:
@@ -204,6 +289,7 @@ def flow_of(data: Mapping[str, Any]) -> Flow:
         data["started_ns"],
         data["last_ns"],
         data["applied"],
+        tuple(_run_of(run) for run in data["runs"]) if data["runs"] else (),
     )
 
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from tradewire.core.errors import MalformedRecord
 from tradewire.processors.applied import At, source_of
-from tradewire.processors.flows import Step, add_step, step_data, step_of
+from tradewire.processors.correlator import Correlator
+from tradewire.processors.flow_declarations import DeclaredFlows
+from tradewire.processors.flow_notices import Notice
+from tradewire.processors.flows import Step, step_data, step_of
+from tradewire.processors.pattern_watch import PatternWatch
+from tradewire.processors.patterns import Pattern, Patterns
 from tradewire.processors.projections import candles, last_price, orders, positions
-from tradewire.processors.records import Cause, Forward, RawRecord, Read, headers_of
-from tradewire.processors.tables import CANDLE, FILLS_TOPIC, FLOW, LAST_PRICE, ORDER, POSITION, STEPS_TOPIC, Table
-from tradewire.schemas import Codec, Envelope, decode_headers
+from tradewire.processors.records import REPLAY_HEADER, Cause, Forward, RawRecord, Read, headers_of, is_replayed
+from tradewire.processors.tables import (
+    CANDLE,
+    FILLS_TOPIC,
+    KEYED_PATTERN,
+    LAST_PRICE,
+    ORDER,
+    PATTERNS_TOPIC,
+    POSITION,
+    STEPS_TOPIC,
+    TABLES,
+    TIMER,
+    Table,
+)
+from tradewire.processors.timers import Place
+from tradewire.schemas import Contract, Envelope, decode_headers
 
 TRADE: Final = "market.trade.reported"
 STEP: Final = "flows.step.recorded"
 POSITION_HEADER: Final = "tradewire_position"
 PARTITION_KEY_HEADER: Final = "ce_partitionkey"
-# The types whose data a fold asks for; of all others correlation reads the headers alone.
+# The types whose data a read model asks for; of others correlation reads the headers alone, patterns may ask for more.
 FOLDED_TYPES: Final = orders.ORDER_TYPES | {TRADE}
 _NS_PER_MS: Final = 1_000_000
+_KEYED_ANEW: Final = frozenset({FILLS_TOPIC, PATTERNS_TOPIC})
 
 
 class States(Protocol):
@@ -29,27 +48,45 @@ class States(Protocol):
     """
 
     def get(self, table: Table, key: str) -> Any: ...
-    def put(self, table: Table, key: str, state: Any, cause: Cause) -> None: ...
+    def put(self, table: Table, key: str, state: Any | None, cause: Cause) -> None:
+        """Changes a state; None deletes it."""
+        ...
+
     def forward(self, record: Forward) -> None: ...
 
 
 class Folds:
     """Reads records and folds them. Keeps nothing but encoders: all state is behind ``States``."""
 
-    def __init__(self, codec: Codec, *, source: str, candle_interval_ms: int) -> None:
-        """Looks up the schema ids of what will be written.
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        source: str,
+        candle_interval_ms: int,
+        flows: DeclaredFlows | None = None,
+        patterns: Patterns | None = None,
+        on_notice: Callable[[Notice], None] = lambda _: None,
+        on_match: Callable[[Pattern], None] = lambda _: None,
+    ) -> None:
+        """Looks up the schema ids of what will be written. Without ``flows`` and ``patterns`` ours are watched.
 
         Raises:
             RegistryUnavailable, ContractError: an id cannot be had.
         """
+        codec, catalogue = contract.codec, contract.catalogue
         self._codec = codec
         self._source = source
         self._interval_ms = candle_interval_ms
         self._sources: dict[tuple[str, int], str] = {}
         self._encode_step = codec.encoder(STEP, STEPS_TOPIC)
-        self._encoders = {
-            table.name: codec.encoder(table.type, table.topic) for table in (LAST_PRICE, CANDLE, ORDER, POSITION, FLOW)
-        }
+        self._encoders = {table.name: codec.encoder(table.type, table.topic) for table in TABLES}
+        declared = DeclaredFlows.load(catalogue) if flows is None else flows
+        watched = Patterns.load(catalogue) if patterns is None else patterns
+        self._correlator = Correlator(codec, declared, source, on_notice)
+        self._watch = PatternWatch(codec, watched, source, contract.topic_of, on_match)
+        self._declared_types = declared.types
+        self._data_types = FOLDED_TYPES | watched.types
 
     def read(self, record: RawRecord) -> Read:
         """Takes a record apart, as far as its folds will ask.
@@ -63,12 +100,12 @@ class Folds:
             return Read(record, at, at, None, self._codec.decode(record.value).data)
         envelope = decode_headers(record.headers, fallback_time_ns=record.timestamp * _NS_PER_MS)
         data: Mapping[str, Any] | None = None
-        if envelope.type in FOLDED_TYPES:
+        if envelope.type in self._data_types:
             decoded = self._codec.decode(record.value, envelope.schema_key)
             if decoded.type != envelope.type:
                 raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {decoded.type}")
             data = decoded.data
-        origin = _origin(record) if record.topic == FILLS_TOPIC else at
+        origin = _origin(record) if record.topic in _KEYED_ANEW else at
         return Read(record, at, origin, envelope, data)
 
     def fold(self, read: Read, states: States) -> None:
@@ -84,16 +121,47 @@ class Folds:
             self._fold_step(read, states)
         elif read.record.topic == FILLS_TOPIC:
             self._fold_fill(read, read.envelope, states)
+        elif read.record.topic == PATTERNS_TOPIC:
+            self._watch.fold_again(read, read.envelope, states)
         else:
-            states.forward(self._step(read, read.envelope))
-            if read.envelope.type == TRADE:
-                self._fold_trade(read, read.envelope, states)
-            elif read.data is not None:
-                self._fold_order(read, read.envelope, states)
+            envelope = read.envelope
+            states.forward(self._step(read, envelope))
+            if envelope.type == TRADE:
+                self._fold_trade(read, envelope, states)
+            elif envelope.type in orders.ORDER_TYPES:
+                self._fold_order(read, envelope, states)
+            if envelope.type in self._watch.types:
+                self._watch.watch(read, envelope, _key(read, envelope), states)
 
-    def encode(self, table: Table, state: Any) -> bytes:
-        """The framed value of a state. Raises ContractError or ProcessingError if it does not fit its schema."""
-        return self._encoders[table.name](table.data_of(state))
+    def look(self, place: Place, now_ns: int, states: States, *, written: bool) -> int | None:
+        """Looks at a state whose time has come; returns when to look again if nothing that it changed says so.
+
+        ``written``: what was found at the last look, that there is nothing to wait for, is known to be written.
+
+        Raises:
+            UnknownSchemaId, RegistryUnavailable: a state cannot be read now; nothing was put.
+        """
+        if place.table == TIMER.name:
+            return self._correlator.look(place.key, now_ns, states, written=written)
+        self._watch.look(place.key, now_ns, states)
+        return None
+
+    def wakes_at(self, table: Table, state: Any | None) -> int | None:
+        """When something becomes due in a state of one of ``TIMED_TABLES``; None for never."""
+        if state is None:
+            return None
+        if table is KEYED_PATTERN:
+            return self._watch.wakes_at(state)
+        deadline_ns: int = state.deadline_ns
+        return deadline_ns
+
+    def encode(self, table: Table, state: Any | None) -> bytes | None:
+        """The framed value of a state, None of a deleted one.
+
+        Raises:
+            ContractError, ProcessingError: it does not fit its schema.
+        """
+        return None if state is None else self._encoders[table.name](table.data_of(state))
 
     def decode(self, table: Table, value: bytes) -> Any:
         """The state of a framed value. Raises MalformedRecord, UnknownSchemaId, RegistryUnavailable."""
@@ -127,15 +195,15 @@ class Folds:
         cause = Cause(envelope.id, envelope.correlation_id, envelope.time_ns, read.at)
         value = self._encode_step(step_data(envelope.correlation_id, step))
         headers = headers_of(STEP, self._source, envelope.correlation_id, cause)
+        if envelope.type in self._declared_types and is_replayed(record.headers):
+            headers.append((REPLAY_HEADER, dict(record.headers)[REPLAY_HEADER]))
         return Forward(STEPS_TOPIC, envelope.correlation_id.encode(), value, headers)
 
     def _fold_step(self, read: Read, states: States) -> None:
         data = _required(read)
-        step, correlation_id = step_of(data), data["correlation_id"]
-        before = states.get(FLOW, correlation_id)
-        flow = add_step(before, correlation_id, step, read.at)
-        if flow is not before:
-            states.put(FLOW, correlation_id, flow, Cause(step.event_id, correlation_id, step.occurred_ns, read.at))
+        step = step_of(data)
+        replayed = step.event_type in self._declared_types and is_replayed(read.record.headers)
+        self._correlator.fold(data["correlation_id"], step, read.at, states, replayed=replayed)
 
     def _fold_trade(self, read: Read, envelope: Envelope, states: States) -> None:
         trade, at, cause = _required(read), read.at, _cause(read, envelope)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from tradewire.processors.flow_notices import RUN_COMPLETED, Notice
+from tradewire.processors.patterns import Pattern
+
+_NS_PER_S = 1_000_000_000
+
 
 class WorkerMetrics:
     """The series of one worker, in a registry of their own in tests."""
@@ -55,6 +60,36 @@ class WorkerMetrics:
             ["topic", "partition"],
             registry=registry,
         )
+        self.flow_notices = Counter(
+            "tradewire_worker_flow_notices_total",
+            "What was said of runs of declared flows, by flow and event type (repeats after a crash included).",
+            ["flow", "type"],
+            registry=registry,
+        )
+        self.flow_hop_seconds = Histogram(
+            "tradewire_worker_flow_hop_seconds",
+            "Time by occurrence from one declared step to the next, of completed runs, by flow and step.",
+            ["flow", "step"],
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 600, 3_600, 86_400),
+            registry=registry,
+        )
+        self.pattern_matches = Counter(
+            "tradewire_worker_pattern_matches_total",
+            "Matches of declared patterns (repeats after a crash included).",
+            ["pattern"],
+            registry=registry,
+        )
         self.registry_waits = Counter(
             "tradewire_worker_registry_waits_total", "Times a batch waited for a schema.", registry=registry
         )
+
+    def notice(self, notice: Notice) -> None:
+        """Counts what was said of a run, and the hops of one that is complete."""
+        self.flow_notices.labels(notice.run.flow, notice.type).inc()
+        if notice.type == RUN_COMPLETED:
+            for reached, latency_ns in notice.run.hops():
+                self.flow_hop_seconds.labels(notice.run.flow, reached.step).observe(latency_ns / _NS_PER_S)
+
+    def match(self, pattern: Pattern) -> None:
+        """Counts a match."""
+        self.pattern_matches.labels(pattern.name).inc()

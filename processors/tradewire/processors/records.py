@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tradewire.core.ids import derived_id
 from tradewire.processors.applied import At
 from tradewire.schemas import Envelope, Header
 from tradewire.schemas.headers import CONTENT_TYPE, SPEC_VERSION, format_time_ns
+
+# Put on by a replay into a topic (``tradewire.sinks.replay``).
+REPLAY_HEADER: Final = "tradewire_replay_id"
 
 
 class RawRecord(Protocol):
@@ -52,6 +55,11 @@ class Read(NamedTuple):
     data: Mapping[str, Any] | None
 
 
+def is_replayed(headers: Sequence[Header]) -> bool:
+    """Whether a record is one that a replay wrote again: folds take it, alarms do not."""
+    return any(name == REPLAY_HEADER for name, _ in headers)
+
+
 class Forward(NamedTuple):
     """A record to write that is not a state: a step, a fill under another key, a dead letter."""
 
@@ -66,9 +74,14 @@ def headers_of(type: str, source: str, subject: str, cause: Cause) -> list[Heade
 
     It joins the flow of its cause, and its time is that of its cause.
     """
+    return headers_with_id(derived_id(type, subject, *cause.at), type, source, subject, cause)
+
+
+def headers_with_id(id: str, type: str, source: str, subject: str, cause: Cause) -> list[Header]:
+    """As ``headers_of``, with an id that is derived from something else than a place in the log."""
     return [
         SPEC_VERSION,
-        ("ce_id", derived_id(type, subject, *cause.at).encode()),
+        ("ce_id", id.encode()),
         ("ce_type", type.encode()),
         ("ce_source", source.encode()),
         ("ce_time", format_time_ns(cause.time_ns).encode()),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tradewire.processors.records import Cause, Forward
 from tradewire.processors.tables import Table
 
 Load = Callable[[Table, int, str], Any]
+# Put in place of a state that is to be deleted: the store still has it.
+_GONE: Final = object()
 
 
 class Change(NamedTuple):
-    """The newest state of a key in a batch and the last event that changed it."""
+    """The newest state of a key in a batch (None: deleted) and the last event that changed it."""
 
     state: Any
     cause: Cause
@@ -94,11 +96,11 @@ class BatchStates:
             state = self._load(table, self._partition, key)
             if state is not None:
                 cache.keep(key, state, self.number)
-        return state
+        return None if state is _GONE else state
 
     def put(self, table: Table, key: str, state: Any, cause: Cause) -> None:
         cache, changes = self._at(table)
-        cache.keep(key, state, self.number)
+        cache.keep(key, _GONE if state is None else state, self.number)
         changes[key] = Change(state, cause)
 
     def forward(self, record: Forward) -> None:

@@ -28,15 +28,18 @@ from prometheus_client import start_http_server
 from tradewire.core.errors import ProcessingError, SettingsError, TradewireError
 from tradewire.core.logs import configure_logs, get_logger
 from tradewire.core.settings import Settings, load_settings
-from tradewire.processors._engine import Engine, refuse_unequal_partitions
+from tradewire.processors._engine import Engine
 from tradewire.processors._faust_app import WorkerApp
 from tradewire.processors._faust_store import FaustStore, declare_table
 from tradewire.processors._outbox import Outbox
 from tradewire.processors.dead_letters import topic_of
+from tradewire.processors.flow_declarations import DeclaredFlows
+from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
 from tradewire.processors.liveness import Progress
 from tradewire.processors.metrics import WorkerMetrics
-from tradewire.processors.tables import FILLS_TOPIC, STEPS_TOPIC, TABLES
+from tradewire.processors.patterns import Patterns
+from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES, refuse_unequal_partitions
 from tradewire.schemas import Contract, Topic, TopicAdmin, Topics
 
 _log = get_logger(__name__)
@@ -49,7 +52,9 @@ COMMIT_INTERVAL_S: Final = 0.5
 CONFIRM_SHARE: Final = 0.8
 DRAIN_SHARE: Final = 0.5
 # Domains of the platform's own making: their records are no events to correlate.
-_DERIVED_DOMAINS: Final = frozenset({"flows", "readmodel", "positions", "deadletter", "commands"})
+_DERIVED_DOMAINS: Final = frozenset({"flows", "flow", "patterns", "readmodel", "positions", "deadletter", "commands"})
+# What the worker writes for itself to read.
+_OWN_SOURCES: Final = (STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
 DEAD_LETTER_RETENTION_MS: Final = 30 * 24 * 3_600 * 1_000
 
 
@@ -75,7 +80,7 @@ def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
 
 
 def _written() -> list[str]:
-    return [STEPS_TOPIC, FILLS_TOPIC, *(table.topic for table in TABLES)]
+    return [*_OWN_SOURCES, FLOW_TOPIC, *(table.topic for table in TABLES)]
 
 
 def leave(reason: str) -> NoReturn:
@@ -121,13 +126,17 @@ class Worker:
         sources = source_topics(contract.topics)
         partitions = self._prepare_topics(contract.topics, sources)
         folds = Folds(
-            contract.codec,
+            contract,
             source=f"tradewire.processors/{group}",
             candle_interval_ms=settings.worker.candle_interval_ms,
+            flows=DeclaredFlows.load(contract.catalogue, settings.worker.flows_file),
+            patterns=Patterns.load(contract.catalogue, settings.worker.patterns_file),
+            on_notice=metrics.notice,
+            on_match=metrics.match,
         )
         self.app = self._new_app(instance_id)
         tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in TABLES}
-        for name in (*sources, STEPS_TOPIC, FILLS_TOPIC):
+        for name in (*sources, *_OWN_SOURCES):
             self.app.topics.add(
                 self.app.topic(
                     name,
@@ -140,7 +149,16 @@ class Worker:
             )
         session_s = settings.worker.session_timeout_ms / 1000
         self._outbox = Outbox(settings.kafka, leave, confirm_timeout_s=session_s * CONFIRM_SHARE)
-        self.app.engine = Engine(folds, self._outbox, FaustStore(tables), group=group, metrics=metrics, leave=leave)
+        self.app.engine = Engine(
+            folds,
+            self._outbox,
+            FaustStore(tables),
+            group=group,
+            metrics=metrics,
+            leave=leave,
+            deadline_grace_ms=settings.worker.deadline_grace_ms,
+        )
+        self.app.on_rebalance_complete.connect(self._on_tables_whole, weak=False)
 
     def _prepare_topics(self, topics: Topics, sources: list[str]) -> Mapping[str, int]:
         admin = TopicAdmin(self._settings.kafka)
@@ -193,12 +211,16 @@ class Worker:
             self._metrics.committed_offset.labels(tp.topic, tp.partition).set(offset)
             self._metrics.lag.labels(tp.topic, tp.partition).set(lags[tp])
 
+    async def _on_tables_whole(self, *_: Any, **__: Any) -> None:
+        self.app.engine.resume((tp.topic, tp.partition) for tp in self.app.consumer.assignment())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then finishes what was begun, commits it and returns.
 
         Ends the process if Faust gives up: its parts are then in no known state.
         """
         await self.app.start()
+        sweeper = asyncio.create_task(self.app.engine.sweep_forever())
         _log.info("worker runs", group=self._settings.worker.group)
         crashed = asyncio.create_task(self.app._crashed.wait())
         stopped = asyncio.create_task(stop.wait())
@@ -212,6 +234,7 @@ class Worker:
             leave(f"Faust gave up: {reason!r}")
         self.app.consumer.stop_flow()
         await self.app.engine.drained(STOP_TIMEOUT_S / 2)
+        sweeper.cancel()
         await self.app.consumer.commit()
         self._outbox.close(STOP_TIMEOUT_S / 4)
         await self.app.stop()

@@ -1,0 +1,87 @@
+"""Deadlines of declared flows on a real broker: a worker killed before one tells of it once, after its restart."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.processors.running import Broker, RunningWorker
+from tests.waiting import wait_until
+
+from tradewire.core import new_id
+from tradewire.schemas import Event
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
+
+WITHIN_S = 8
+FLOWS = f"""flows:
+  order:
+    begins: trading.order.created
+    per: subject
+    steps: [{{ name: accepted, any_of: [trading.order.accepted], within: {WITHIN_S} s }}]
+"""
+BASE = {"account": "acc", "symbol": "S", "venue": "v"}
+
+
+def order(type: str, order_id: str, cause: Event | None = None) -> Event:
+    id = new_id()
+    data = {**BASE, "order_id": order_id}
+    if type == "trading.order.created":
+        data |= {"side": "BUY", "order_type": "MARKET", "quantity": Decimal(1)}
+    return Event(
+        id=id,
+        type=type,
+        data=data,
+        source="tests",
+        subject=order_id,
+        time_ns=time.time_ns(),
+        correlation_id=cause.correlation_id if cause else id,
+        causation_id=cause.id if cause else None,
+    )
+
+
+def said(broker: Broker, order_id: str) -> list[tuple[str, str]]:
+    """What lies in ``flow.events`` about an order, in order: fact and event id."""
+    found = []
+    for record in broker.log("flow.events"):
+        if broker.contract.codec.decode(record.value).data["run_subject"] == order_id:
+            headers = dict(record.headers)
+            found.append(((headers["ce_type"] or b"").decode(), (headers["ce_id"] or b"").decode()))
+    return found
+
+
+def test_a_worker_killed_before_a_deadline_tells_of_it_once_after_its_restart(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    broker = own_broker
+    flows_file = tmp_path / "flows.yaml"
+    flows_file.write_text(FLOWS)
+    worker = RunningWorker(broker, "deadlines", tmp_path / "data", deadline_grace_ms=0, flows_file=flows_file)
+    with worker:
+        # A worker that is up and has nothing to catch up with.
+        broker.publish([order("trading.order.created", "deadline.warm")])
+        worker.wait_until_done()
+        created = order("trading.order.created", "deadline.o1")
+        good = order("trading.order.created", "deadline.o2")
+        broker.publish([created, good, order("trading.order.accepted", "deadline.o2", good)])
+        worker.wait_until_done()
+        before_kill = said(broker, "deadline.o1")
+        worker.kill()
+        assert before_kill == [], "killed too late to prove anything"
+        assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
+        worker.start()
+        wait_until(lambda: said(broker, "deadline.o1"), within_s=90, alive=worker.process.poll)
+        (flow,) = [one for one in broker.read_models()["flow"].values() if one["correlation_id"] == created.id]
+        assert (flow["status"], flow["runs"][0]["waiting_step"]) == ("STALLED", "accepted")
+        broker.publish([order("trading.order.accepted", "deadline.o1", created)])
+        facts = ["flow.run.stalled", "flow.run.repaired", "flow.run.completed"]
+        wait_until(lambda: len(said(broker, "deadline.o1")) >= len(facts), within_s=60, alive=worker.process.poll)
+        worker.wait_until_done()
+        # The timers that wait for nothing any more are deleted.
+        wait_until(lambda: created.id not in broker.read_models()["flow_timer"], within_s=60, alive=worker.process.poll)
+        assert [fact for fact, _ in said(broker, "deadline.o1")] == facts
+        assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
+        assert broker.read_models()["flow"][created.id]["status"] == "COMPLETED"
+        assert worker.stop() == 0
