@@ -339,7 +339,9 @@ class _Writer:
             pieces = self._pieces()
             memo = self._memos.get(id(shape)) or self.source.constant({}, "memo")
             self._memos[id(shape)] = memo
-            self._add(depth, f"{pieces[0]} = {memo}.get(x)", f"if {pieces[0]} is None: {pieces[0]} = text(x, {memo})")
+            # A long text is never kept, and hashing it costs more than encoding it.
+            self._add(depth, f"{pieces[0]} = {memo}.get(x) if len(x) <= {_TEXT_BYTES_KEPT} else None")
+            self._add(depth, f"if {pieces[0]} is None: {pieces[0]} = text(x, {memo})")
             return pieces
         pieces = self._pieces(2)
         self._add(depth, f"if type(x) is not {'str: x = as_text(x)' if text else 'bytes: x = as_octets(x)'}")
