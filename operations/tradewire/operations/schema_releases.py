@@ -25,7 +25,7 @@ def released_at(revision: str, folder: Path) -> list[ReleasedSchema]:
         RevisionUnreadable.
     """
     folder = folder.resolve()
-    top = _repository_of(folder)
+    top = repository_of(folder)
     commit = _commit(revision, top)
     listed = _git(top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", folder.relative_to(top).as_posix() or ".")
     files = []
@@ -45,7 +45,8 @@ def released_at(revision: str, folder: Path) -> list[ReleasedSchema]:
     return released
 
 
-def _repository_of(folder: Path) -> Path:
+def repository_of(folder: Path) -> Path:
+    """The top of the work tree that a folder is in. Raises RevisionUnreadable."""
     try:
         return Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip()).resolve()
     except _GitFailed as failed:

@@ -21,6 +21,7 @@ from tradewire.schemas.registry_admin import RegisteredVersion
 TYPE_DELETED = "TYPE_DELETED"
 VERSION_DELETED = "RELEASED_VERSION_DELETED"
 VERSION_CHANGED = "RELEASED_VERSION_CHANGED"
+DOC_CHANGED = "DOC_CHANGED"
 VERSION_MISSING = "VERSION_MISSING"
 UNKNOWN_HERE = "UNKNOWN_IN_CATALOGUE"
 NOT_A_SCHEMA = "NOT_A_SCHEMA"
@@ -183,6 +184,19 @@ def _kept(
                     f"{type} v{number} was released ({revision}) and is another now: {difference}",
                     f"released versions never change: undo it, and put the change into v{max(*here, *old) + 1}.avsc",
                     field=difference.partition(" ")[0],
+                    against=revision,
+                )
+            )
+        elif current.schema != item.schema:
+            findings.append(
+                CatalogueFinding(
+                    str(current.file),
+                    type,
+                    number,
+                    DOC_CHANGED,
+                    f"{type} v{number} was released ({revision}) and its docs, or its property tradewire, differ",
+                    "run `tradewire schemas register` before services with this text start: it gets an id of its own",
+                    Severity.WARNING,
                     against=revision,
                 )
             )

@@ -38,7 +38,7 @@ def _record(old: Mapping[str, Any], new: Mapping[str, Any], field: str) -> Itera
             (alias for alias in item.get("aliases", ()) if alias in before and alias not in after), None
         )
         if source is None:
-            default = f" = {_text(item['default'])}" if "default" in item else ", no default"
+            default = f" = {json.dumps(item['default'], ensure_ascii=False)}" if "default" in item else ", no default"
             yield Difference(prefix + name, "added", "", type_text(item["type"]) + default)
             continue
         if source != name:

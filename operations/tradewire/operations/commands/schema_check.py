@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tradewire.core import SchemaFileError, Settings, TradewireError, load_settings
-from tradewire.operations.schema_releases import RevisionUnreadable, released_at
+from tradewire.operations.schema_releases import RevisionUnreadable, released_at, repository_of
 from tradewire.schemas import Catalogue, EventSchema, Topics
 from tradewire.schemas.catalogue import BUILT_IN_FOLDER
 from tradewire.schemas.catalogue_check import (
@@ -159,15 +159,14 @@ def _check_catalogue(
 
 
 def _versioned(folders: Sequence[Path]) -> list[Path]:
-    """The folders to compare with git. The built-in one counts only in its own repository, not in an installation."""
-    built_in, own = folders[0], list(folders[1:])
+    """The folders to compare with git: those in the repository of the user's folder, if there is one."""
+    if len(folders) == 1:
+        return list(folders)
+    repository = repository_of(folders[-1])
     try:
-        released_at("HEAD", built_in)
-    except RevisionUnreadable:
-        if own:
-            return own
-        raise
-    return [built_in, *own]
+        return [folder for folder in folders if repository_of(folder) == repository]
+    except RevisionUnreadable:  # Tradewire is installed, its own files are under nobody's git
+        return list(folders[1:])
 
 
 def _check_registry(
