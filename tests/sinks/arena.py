@@ -122,6 +122,7 @@ class Arena:
             "SINK__BATCH_ROWS_MAX": str(settings.sink.batch_rows_max),
             "SINK__BATCH_AGE_MS_MAX": str(settings.sink.batch_age_ms_max),
             "SINK__POLL_INTERVAL_MS_MAX": str(settings.sink.poll_interval_ms_max),
+            "SINK__UNKNOWN_SCHEMA_WAIT_MS": str(settings.sink.unknown_schema_wait_ms),
             "LOG__FORMAT": "json",
         }
         if settings.sink.metrics_port is not None:
@@ -230,7 +231,8 @@ def make_arena(settings: Settings, contract: Contract, folder: Path, name: str, 
     own = settings.model_copy(
         update={
             "sink": settings.sink.model_copy(
-                update={"group": f"sink-{name}", "batch_rows_max": 100, "batch_age_ms_max": 100, **sink}
+                update={"group": f"sink-{name}", "batch_rows_max": 100, "batch_age_ms_max": 100}
+                | {"unknown_schema_wait_ms": 0, **sink}
             ),
             "clickhouse": settings.clickhouse.model_copy(update={"database": database}),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.sinks.samples import batch_of, data_of, event_of, framed, record_of
 from tests.waiting import wait_until
 
-from tradewire.core.errors import ClickHouseUnavailable
+from tradewire.core.errors import ClickHouseUnavailable, UnknownSchemaId
 from tradewire.schemas import Catalogue, EventSchema, FixedIds, encode_headers
 from tradewire.sinks.columns import UnsupportedSchema, columns_of
 from tradewire.sinks.container import build_block
@@ -204,6 +205,37 @@ def test_an_unknown_schema_id_has_no_target(tables: Tables) -> None:
 
     assert isinstance(found, NoTarget)
     assert "4711" in found.error
+
+
+def test_a_schema_id_that_was_known_when_its_batch_was_cut_is_never_given_up(tables: Tables) -> None:
+    """Its records may be stored already: as dead letters they would be there twice."""
+    with pytest.raises(UnknownSchemaId):
+        tables.target(4711, was_known=True)
+
+
+def test_an_unknown_schema_id_is_waited_for_and_then_given_up(store: Store) -> None:
+    """A registry's replica may lag, and one may be restored: not at once a dead letter, and not for ever a wait."""
+    ids = FixedIds()
+    only_trades = Catalogue({TRADE.type: CATALOGUE[TRADE.type]})
+    patient = Tables(store, only_trades, ids, WINDOW, unknown_wait_s=3_600)
+    patient.ensure()
+    with pytest.raises(UnknownSchemaId):
+        patient.target(1)
+    ids.id_of(TRADE, "market.events")
+    assert isinstance(patient.target(1), Target)
+
+    quick = Tables(store, only_trades, ids, WINDOW, unknown_wait_s=0.2)
+    given_up: list[NoTarget] = []
+
+    def asked() -> bool:
+        with suppress(UnknownSchemaId):
+            found = quick.target(2)
+            assert isinstance(found, NoTarget)
+            given_up.append(found)
+        return bool(given_up)
+
+    assert not asked()
+    wait_until(asked, within_s=30)
 
 
 @pytest.mark.parametrize(

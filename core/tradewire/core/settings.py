@@ -171,7 +171,10 @@ class WorkerSettings(_Section):
 
 
 class SinkSettings(_Section):
-    """The sink: its group and the ceilings of a batch (rows, bytes, age); see its protocol in ``tradewire.sinks``."""
+    """The sink: its group and the ceilings of a batch (rows, bytes, age); see its protocol in ``tradewire.sinks``.
+
+    Records whose schema id the registry does not know are waited for ``unknown_schema_wait_ms``, then dead letters.
+    """
 
     group: str = "tradewire-sink"
     batch_rows_max: int = Field(default=50_000, ge=1, le=1_000_000)
@@ -179,6 +182,7 @@ class SinkSettings(_Section):
     batch_age_ms_max: int = Field(default=500, ge=1)
     deduplication_window: int = Field(default=10_000, ge=100)
     poll_interval_ms_max: int = Field(default=300_000, ge=10_000)
+    unknown_schema_wait_ms: int = Field(default=60_000, ge=0)
     metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
 
     @model_validator(mode="after")

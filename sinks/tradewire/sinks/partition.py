@@ -80,7 +80,7 @@ class AssignedPartition:
         Returns the job when the boundaries are those of the stored intent; otherwise they must be stored first.
 
         Raises:
-            RegistryUnavailable, ClickHouseUnavailable: nothing is fixed; try again.
+            RegistryUnavailable, UnknownSchemaId, ClickHouseUnavailable: nothing is fixed; try again.
             RecordsGone: the records of a stored intent are not there.
         """
         batch, protocol = self.batch, self.protocol

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from tradewire.core.errors import UnknownSchemaId
 from tradewire.sinks.batch import Plan, plan_batch, plan_parked
 from tradewire.sinks.container import split_by_schema
 from tradewire.sinks.protocol import DEAD_SCHEMAS_MAX
@@ -25,21 +26,27 @@ class Planner:
         ends before the record that would be of one unknown schema more than an intent can name.
 
         Raises:
-            RegistryUnavailable, ClickHouseUnavailable: it cannot be told yet.
+            RegistryUnavailable, UnknownSchemaId, ClickHouseUnavailable: it cannot be told yet.
         """
         if batch.topic in self._parked:
             return plan_parked(batch), len(batch)
         groups = split_by_schema(batch).by_schema
         resolved: dict[int, Target | NoTarget] = {}
-        dead = 0
+        dead, waiting = 0, None
         for schema_id, indexes in groups.items():
             if dead_schemas is not None and schema_id in dead_schemas:
                 resolved[schema_id] = NoTarget("unknown schema id", "nobody knew the schema id when the batch was cut")
                 continue
-            found = resolved[schema_id] = self._tables.target(schema_id)
+            try:
+                found = resolved[schema_id] = self._tables.target(schema_id, was_known=dead_schemas is not None)
+            except UnknownSchemaId as error:  # the others are asked for too, so that all are waited for at once
+                waiting = error
+                continue
             dead += isinstance(found, NoTarget)
             if dead > DEAD_SCHEMAS_MAX and dead_schemas is None:
                 rows = indexes[0]
                 plan, _ = self.plan(batch.head(rows), None)
                 return plan, rows
+        if waiting is not None:
+            raise waiting
         return plan_batch(batch, resolved, groups, self._tables.read_model(batch.topic)), len(batch)

@@ -11,7 +11,13 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tradewire.core import get_logger
-from tradewire.core.errors import ClickHouseUnavailable, KafkaUnavailable, RegistryUnavailable, SinkError
+from tradewire.core.errors import (
+    ClickHouseUnavailable,
+    KafkaUnavailable,
+    RegistryUnavailable,
+    SinkError,
+    UnknownSchemaId,
+)
 from tradewire.core.settings import Settings
 from tradewire.schemas import Contract
 from tradewire.schemas.topics import Topic
@@ -82,7 +88,8 @@ class Sink:
         self._consumer_config = _consumer_config(settings, instance_id, session_timeout_ms)
         self._store = Store(settings.clickhouse)
         window = settings.sink.deduplication_window
-        self._tables = Tables(self._store, contract.catalogue, contract.schema_ids, window)
+        wait_s = settings.sink.unknown_schema_wait_ms / 1000
+        self._tables = Tables(self._store, contract.catalogue, contract.schema_ids, window, unknown_wait_s=wait_s)
         parked = {topic.name for topic in contract.topics.values() if topic.domain == "deadletter"}
         self._planner = Planner(self._tables, parked)
         self._inserter = Inserter(Store(settings.clickhouse))
@@ -209,7 +216,7 @@ class Sink:
                 continue
             try:
                 job = assigned.fix(self._planner)
-            except (ClickHouseUnavailable, RegistryUnavailable) as error:
+            except (ClickHouseUnavailable, RegistryUnavailable, UnknownSchemaId) as error:
                 topic = assigned.buffer.topic
                 _log.warning("batch_waits", topic=topic, error=str(error), again_in_s=_RETRY_S)
                 assigned.not_before = time.monotonic() + _RETRY_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,16 @@ def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, 
 class Tables:
     """The tables of one database, as far as this process has seen to them."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, schema_ids: SchemaIds, window: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        schema_ids: SchemaIds,
+        window: int,
+        *,
+        unknown_wait_s: float = 0.0,
+    ) -> None:
+        """``unknown_wait_s`` is how long a schema id that nobody knows is asked for before its records are dead."""
         self._store = store
         self._catalogue = catalogue
         self._schema_ids = schema_ids
@@ -80,6 +90,8 @@ class Tables:
         self._targets: dict[int, Target] = {}
         self._no_targets: dict[int, NoTarget] = {}
         self._archived: set[int] = set()
+        self._unknown_wait_s = unknown_wait_s
+        self._unknown_since: dict[int, float] = {}
 
     def ensure(self) -> None:
         """Makes the database, its own tables and those of the catalogue. Safe to repeat and to run twice at once.
@@ -96,11 +108,15 @@ class Tables:
         for stored in stored_schemas(self._catalogue):
             self._make(stored)
 
-    def target(self, schema_id: int) -> Target | NoTarget:
+    def target(self, schema_id: int, *, was_known: bool = False) -> Target | NoTarget:
         """Where records of a schema id go; makes tables for one not seen before and keeps its text in ``schemas``.
 
+        An id that nobody knows may be known soon (a replica of a registry that lags, one that is being restored), or
+        never (bytes that only look like a frame): it is asked for again for some time and then given up. One that
+        ``was_known`` when the boundaries of its batch were stored is never given up.
+
         Raises:
-            RegistryUnavailable, ClickHouseUnavailable: not known yet; ask again.
+            RegistryUnavailable, ClickHouseUnavailable, UnknownSchemaId: not known yet; ask again.
         """
         known = self._targets.get(schema_id) or self._no_targets.get(schema_id)
         if known is not None:
@@ -108,6 +124,10 @@ class Tables:
         try:
             schema = self._schema(schema_id)
         except UnknownSchemaId as error:
+            now = time.monotonic()
+            since = self._unknown_since.setdefault(schema_id, now)
+            if was_known or now - since < self._unknown_wait_s:
+                raise
             return NoTarget("unknown schema id", str(error))
         except MalformedRecord as error:
             return NoTarget("unsupported schema", str(error))
