@@ -26,7 +26,7 @@ _GROUPS = {
     "feed": ("tradewire.operations.commands.feed", "feed_app", "Publish market data files or simulated events."),
     "query": ("tradewire.operations.commands.query", "query_app", "Events and statistics out of the history."),
     "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),
-    "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: list, show, diff, check, register, archive."),
+    "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: diff, check, register, archive."),
     "topics": ("tradewire.operations.commands.topics", "topics_app", "Declared topics: list, plan, apply."),
 }
 _COMMANDS = {
