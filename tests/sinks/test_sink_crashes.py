@@ -8,7 +8,7 @@ import pytest
 from tests.sinks.arena import Arena
 from tests.waiting import wait_until
 
-from tradewire.sinks.failpoints import EXIT_CODE
+from tradewire.core.failpoints import EXIT_CODE
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -1,7 +1,7 @@
 """Ground floor: settings, errors, logs, clock, ids and the current correlation. Imports nothing else of ours."""
 
 from tradewire.core.clock import NS_PER_MS, NS_PER_SECOND, Clock, ManualClock, SystemClock
-from tradewire.core.correlation import Correlation, correlation, current_correlation
+from tradewire.core.correlation import Correlation, carried, correlation, current_correlation
 from tradewire.core.errors import (
     ClickHouseUnavailable,
     ContractError,
@@ -50,6 +50,7 @@ __all__ = [
     "TradewireError",
     "UnknownEventType",
     "UnknownSchemaId",
+    "carried",
     "configure_logs",
     "correlation",
     "current_correlation",

@@ -1,15 +1,16 @@
 """The current flow: which correlation id new events join, and which event causes them.
 
-Kept in a context variable, so it follows ``await`` and tasks; a new thread starts without one unless it is run through
-``contextvars.copy_context().run``.
+Kept in a context variable, so it follows ``await``, tasks and ``asyncio.to_thread``; a new thread, and a thread of a
+pool, starts without one unless what it runs is ``carried``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from tradewire.core.ids import new_id
 
@@ -21,6 +22,8 @@ class Correlation(NamedTuple):
     causation_id: str | None
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _current: ContextVar[Correlation | None] = ContextVar("tradewire_correlation", default=None)
 
 
@@ -41,3 +44,22 @@ def correlation(correlation_id: str | None = None, causation_id: str | None = No
         yield entered
     finally:
         _current.reset(token)
+
+
+def carried(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """``function`` that runs in the flow that is current now, in whichever thread and however often it is called.
+
+    ``executor.submit(carried(work), order)``: threads of a pool do not have the caller's context variables (PEP 567).
+    Only the flow is carried; the thread's own flow is current again afterwards.
+    """
+    flow = _current.get()
+
+    @wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        token = _current.set(flow)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _current.reset(token)
+
+    return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from tradewire.core.settings import KafkaSettings, PublisherSettings
 
@@ -49,7 +49,10 @@ def serve(producer: Producer, turns: Turns, stop: threading.Event) -> None:
     """
     while not stop.is_set():
         before = turns.taken
-        producer.poll(_POLL_SECONDS)
+        try:
+            producer.poll(_POLL_SECONDS)
+        except KafkaException:  # it has failed for good; reports of what it gives up still come
+            stop.wait(_POLL_SECONDS)
         while turns.taken != before:
             before = turns.taken
             stop.wait(_BUSY_SECONDS)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError
 from prometheus_client import Histogram
 
 from tradewire.core import PublishError, get_logger
+from tradewire.producers.errors import LeftInSpool
 
 _log = get_logger(__name__)
-Settle = Callable[[KafkaError | None, Message], None]
+# An error and librdkafka's report (a Message), or an error of ours and perhaps no report.
+Settle = Callable[[KafkaError | PublishError | None, Any], None]
 UNKNOWN_IDS_MAX: Final = 1_000
 _ERRORS_LOGGED_MAX: Final = 100
 DURATION = Histogram(
@@ -26,16 +28,23 @@ DURATION = Histogram(
 class Ledger:
     """Failures by id and by kind. Successes are not counted one by one: they are what is published and not here."""
 
-    __slots__ = ("_lock", "refused", "unknown", "unknown_ids")
+    __slots__ = ("_lock", "principal", "refused", "unknown", "unknown_ids")
 
-    def __init__(self) -> None:
+    def __init__(self, principal: str) -> None:
         self._lock = threading.Lock()
+        # Whom the brokers take this publisher for; for messages about rights.
+        self.principal = principal
         self.unknown = 0
         self.unknown_ids: list[str] = []
         self.refused: Counter[str] = Counter()
 
     def failed(self, event_id: str, error: PublishError) -> None:
-        """Notes an event that was not confirmed; logs the first hundred: a broker that is away fails thousands."""
+        """Notes an event that was not confirmed; logs the first hundred: a broker that is away fails thousands.
+
+        One that is left in the spool is not unknown.
+        """
+        if isinstance(error, LeftInSpool):
+            return
         with self._lock:
             self.unknown += 1
             if len(self.unknown_ids) < UNKNOWN_IDS_MAX:
@@ -49,7 +58,7 @@ class Ledger:
     def timed(self, settle: Settle) -> Settle:
         """``settle`` that also takes the delivery time of its event."""
 
-        def settle_and_observe(error: KafkaError | None, message: Message) -> None:
+        def settle_and_observe(error: KafkaError | PublishError | None, message: Any) -> None:
             if error is None:
                 DURATION.observe(message.latency() or 0.0)
             settle(error, message)

@@ -6,7 +6,8 @@ from confluent_kafka import KafkaError
 
 from tradewire.core import PublishError
 from tradewire.producers._route import Route
-from tradewire.producers.errors import EventTooLarge, NotAuthorised, PublisherFailed, TopicMissing
+from tradewire.producers.delivery import not_authorised
+from tradewire.producers.errors import EventTooLarge, PublisherFailed, PublisherFenced, TopicMissing
 
 
 def too_large(route: Route, subject: str, size: int, bytes_max: int) -> EventTooLarge:
@@ -19,7 +20,7 @@ def too_large(route: Route, subject: str, size: int, bytes_max: int) -> EventToo
     )
 
 
-def refusal(error: KafkaError, route: Route, subject: str, bytes_max: int) -> PublishError:
+def refusal(error: KafkaError, route: Route, subject: str, bytes_max: int, principal: str) -> PublishError:
     """The error of an event that the producer itself refuses."""
     facts: dict[str, object] = {"type": route.type, "subject": subject, "topic": route.topic, "code": error.name()}
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -29,5 +30,7 @@ def refusal(error: KafkaError, route: Route, subject: str, bytes_max: int) -> Pu
     if error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):
         return TopicMissing(f"topic {route.topic} does not exist: run `tradewire topics apply`", **facts)
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        return NotAuthorised(f"topic {route.topic}: this principal may not write", **facts)
+        return not_authorised(route.topic, principal, error.str(), facts)
+    if error.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return PublisherFenced("another publisher has taken over this one's transactional id", **facts)
     return PublisherFailed(f"{route.type} of {subject}: the producer refuses it: {error.str()}", **facts)

@@ -1,11 +1,12 @@
-"""What publishing an event type needs every time, prepared once: topic, encoder, constant headers, a count."""
+"""What publishing an event type needs every time, prepared once: topic, encoder, lane, constant headers, a count."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from tradewire.producers._lanes import Lane
 from tradewire.schemas import Contract
 from tradewire.schemas.headers import CONTENT_TYPE, SEQUENCE_DIGITS, SPEC_VERSION
 
@@ -15,14 +16,19 @@ CE_CONTENT_TYPE: Final[OutHeader] = CONTENT_TYPE
 
 
 class Route:
-    """An event type on its way to its topic. ``published`` counts events taken by the queue."""
+    """An event type on its way to its topic. ``published`` counts events taken by the queue or the spool.
 
-    __slots__ = ("ce_type", "encode", "published", "topic", "type")
+    ``produce`` is its lane's own, or goes by way of the spool; the arguments are those of ``Producer.produce``.
+    """
 
-    def __init__(self, contract: Contract, type: str) -> None:
+    __slots__ = ("ce_type", "encode", "lane", "produce", "published", "topic", "type")
+
+    def __init__(self, contract: Contract, type: str, lane: Lane, produce: Callable[..., None]) -> None:
         self.type = type
         self.topic = contract.topic_of(type)
         self.encode = contract.codec.encoder(type, self.topic)
+        self.lane = lane
+        self.produce = produce
         self.ce_type: OutHeader = ("ce_type", type)
         self.published = 0
 

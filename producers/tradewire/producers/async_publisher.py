@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 from tradewire.core import Settings
+from tradewire.producers._typed import taken_apart
+from tradewire.producers.breaker import BreakerState
+from tradewire.producers.convenience import AsyncConvenienceCalls, Attributes
 from tradewire.producers.delivery import Delivery
 from tradewire.producers.errors import QueueFull
 from tradewire.producers.publisher import Outcome, Publisher
-from tradewire.schemas import Contract, Event
+from tradewire.producers.transaction import Transaction, Transactions
+from tradewire.schemas import Contract, Event, TypedData
 
 _T = TypeVar("_T")
 _FULL_RETRY_SECONDS: Final = 0.005
@@ -20,8 +25,11 @@ _FULL_RETRY_SECONDS: Final = 0.005
 _TURN_EVERY: Final = 128
 
 
-class AsyncPublisher:
-    """``Publisher`` for coroutines: the same order, limits and errors, and it never blocks the loop.
+class AsyncPublisher(AsyncConvenienceCalls):
+    """``Publisher`` for coroutines: the same order, limits and errors, and it never blocks the loop for the network.
+
+    While no broker answers and there is a spool, an event is written to the local disk in the loop's thread: some tens
+    of microseconds with ``spool_synchronous`` NORMAL, an fsync with FULL.
 
     ``delivery = await publisher.publish(...)`` returns when the event is queued; ``await delivery`` waits for the
     brokers. Tasks that publish at once get the order in which they were run; the current correlation is the task's own.
@@ -50,6 +58,11 @@ class AsyncPublisher:
         """Events whose delivery is not settled yet."""
         return self._publisher.pending
 
+    @property
+    def breaker_state(self) -> BreakerState:
+        """As of ``Publisher``."""
+        return self._publisher.breaker_state
+
     async def prepare(self, *types: str) -> None:
         """Looks up schema ids in a thread, so that neither the first publish nor the loop waits for the registry.
 
@@ -58,48 +71,60 @@ class AsyncPublisher:
         await asyncio.to_thread(self._publisher.prepare, *types)
         self._prepared.update(types)
 
+    @overload
+    async def publish(
+        self, type: TypedData, *, subject: str | None = None, **attributes: Unpack[Attributes]
+    ) -> Delivery: ...
+    @overload
+    async def publish(
+        self, type: str, data: Mapping[str, Any], *, subject: str, **attributes: Unpack[Attributes]
+    ) -> Delivery: ...
     async def publish(
         self,
-        type: str,
-        data: Mapping[str, Any],
+        type: str | TypedData,
+        data: Mapping[str, Any] | None = None,
         *,
-        subject: str,
-        source: str | None = None,
-        time_ns: int | None = None,
-        id: str | None = None,
-        idempotency_key: str | None = None,
-        sequence: int | None = None,
-        tags: Mapping[str, str] | None = None,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
+        subject: str | None = None,
+        **attributes: Unpack[Attributes],
     ) -> Delivery:
         """Validates, encodes and queues one event; the arguments and errors are those of ``Publisher.publish``.
 
         Waits, the loop running on, for room in the queue (at most ``publisher.block_ms_max``) and for the schema id of
         a type seen first. Cancelled while it waits, nothing has been taken.
         """
-
-        def publish() -> Delivery:
-            return self._publisher.publish(
-                type,
-                data,
-                subject=subject,
-                source=source,
-                time_ns=time_ns,
-                id=id,
-                idempotency_key=idempotency_key,
-                sequence=sequence,
-                tags=tags,
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-            )
-
-        if type not in self._prepared:
-            await self.prepare(type)
+        name, fields, key = taken_apart(type, data, subject)
+        if name not in self._prepared:
+            await self.prepare(name)
         try:
-            return publish()
+            return self._publisher.publish(name, fields, subject=key, **attributes)
         except QueueFull:
-            return await self._when_room(publish)
+            return await self._when_room(lambda: self._publisher.publish(name, fields, subject=key, **attributes))
+
+    async def _publish_draft(self, draft: tuple[str, dict[str, Any], str], attributes: Attributes) -> Delivery:
+        type, data, subject = draft
+        return await self.publish(type, data, subject=subject, **attributes)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """``Publisher.transaction``; beginning, commit and abort run in threads, and the methods of ``Transaction`` as
+        they are: they wait for nothing but, for a type seen first, its schema id (see ``prepare``).
+
+        Cancelled while it begins or in the block, it is aborted; cancelled while it commits, the commit goes on and its
+        outcome is unknown here.
+        """
+        transactions = self._publisher.transactions()
+        begun = asyncio.ensure_future(asyncio.to_thread(transactions.begin))
+        try:
+            transaction = await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            begun.add_done_callback(lambda done: _abort_in_thread(transactions, done))
+            raise
+        try:
+            yield transaction
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(transactions.abort, transaction))
+            raise
+        await asyncio.shield(asyncio.to_thread(transactions.commit, transaction))
 
     async def publish_event(self, event: Event) -> Delivery:
         """Publishes a whole event as it is; see ``Publisher.publish_event``."""
@@ -110,7 +135,7 @@ class AsyncPublisher:
         except QueueFull:
             return await self._when_room(lambda: self._publisher.publish_event(event))
 
-    async def publish_many(self, events: Iterable[Event] | AsyncIterable[Event]) -> int:
+    async def publish_many(self, events: Iterable[Event | TypedData] | AsyncIterable[Event | TypedData]) -> int:
         """Publishes events in order and returns how many were taken; makes no handles (``Publisher.publish_many``)."""
         taken = 0
         if isinstance(events, AsyncIterable):
@@ -123,9 +148,10 @@ class AsyncPublisher:
                 taken += 1
         return taken
 
-    async def _one_of_many(self, event: Event, taken: int) -> None:
-        if event.type not in self._prepared:
-            await self.prepare(event.type)
+    async def _one_of_many(self, event: Event | TypedData, taken: int) -> None:
+        name = event.type if isinstance(event, Event) else event.event_type
+        if name not in self._prepared:
+            await self.prepare(name)
         try:
             self._publisher.publish_many((event,))
         except QueueFull:
@@ -164,3 +190,8 @@ class AsyncPublisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._publisher.__exit__, kind, error, trace)
+
+
+def _abort_in_thread(transactions: Transactions, begun: asyncio.Future[Transaction]) -> None:
+    if not begun.cancelled() and begun.exception() is None:
+        asyncio.get_running_loop().run_in_executor(None, transactions.abort, begun.result())

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from confluent_kafka import KafkaError, Message
 
 from tradewire.core import NS_PER_MS, PublishError, get_logger
+from tradewire.core.settings import KafkaSettings
 from tradewire.producers._ledger import Ledger
 from tradewire.producers.errors import DeliveryUnknown, EventTooLarge, NotAuthorised, TopicMissing
 from tradewire.schemas import Position
@@ -25,14 +26,30 @@ _log = get_logger(__name__)
 _waiting = threading.Lock()
 
 
-def delivery_error(error: KafkaError, topic: str, event_id: str) -> PublishError:
+def principal_of(kafka: KafkaSettings) -> str:
+    """Whom the brokers take a client with these settings for, as far as the client can know."""
+    if kafka.sasl_username:
+        return f"User:{kafka.sasl_username}"
+    return "the principal of kafka.ssl_certificate_file" if kafka.ssl_certificate_file else "User:ANONYMOUS"
+
+
+def not_authorised(topic: str, principal: str, said: str, facts: dict[str, object]) -> NotAuthorised:
+    """Names principal, topic and the command that grants what is missing."""
+    return NotAuthorised(
+        f"topic {topic}: {principal} may not write ({said}): `kafka-acls.sh --add --allow-principal {principal} "
+        f"--operation Write --topic {topic}`",
+        **facts | {"principal": principal},
+    )
+
+
+def delivery_error(error: KafkaError, topic: str, event_id: str, principal: str) -> PublishError:
     """The typed error of a failed delivery report."""
     code = error.code()
     facts: dict[str, object] = {"event_id": event_id, "topic": topic, "code": error.name()}
     if code in _TOPIC_MISSING:
         return TopicMissing(f"topic {topic} does not exist: run `tradewire topics apply` (event {event_id})", **facts)
     if code in _NOT_AUTHORISED:
-        return NotAuthorised(f"topic {topic}: this principal may not write (event {event_id}): {error.str()}", **facts)
+        return not_authorised(topic, principal, error.str(), facts)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return EventTooLarge(
             f"topic {topic}: the broker takes no batch as large as the one with event {event_id}: is max.message.bytes "
@@ -73,7 +90,7 @@ class Delivery:
         coroutine: it would block the loop.
 
         Raises:
-            DeliveryUnknown: not confirmed; also TopicMissing and NotAuthorised, which say why.
+            DeliveryUnknown: not confirmed; also TopicMissing and NotAuthorised, which say why, and LeftInSpool.
             EventTooLarge: the broker takes no batch of this size.
             TimeoutError: not known yet; the event is still on its way and may be asked for again.
         """
@@ -122,13 +139,15 @@ class Delivery:
             recorded_ns=message.timestamp()[1] * NS_PER_MS,
         )
 
-    def _settle(self, error: KafkaError | None, message: Message) -> None:
+    def _settle(self, error: KafkaError | PublishError | None, message: Any) -> None:
         """Delivery report of librdkafka; on the hot path, so it takes no lock unless somebody waits."""
         if error is None:
             self._outcome = message
         else:
-            self._outcome = delivery_error(error, str(message.topic()), self.event_id)
-            self._ledger.failed(self.event_id, self._outcome)
+            if isinstance(error, KafkaError):
+                error = delivery_error(error, str(message.topic()), self.event_id, self._ledger.principal)
+            self._ledger.failed(self.event_id, error)
+            self._outcome = error
         if self._callbacks is not None:
             with _waiting:
                 callbacks, self._callbacks = self._callbacks, None

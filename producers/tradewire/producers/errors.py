@@ -23,6 +23,23 @@ class EventTooLarge(PublishError):
     """
 
 
+class SpoolFull(PublishError):
+    """Raised when no broker answers and the local spool has no room (or its disk has none); the event was not taken.
+
+    Nothing is dropped to make room. Caller: slow down or try again. Operator: bring the broker back, or raise
+    ``publisher.spool_bytes_max``.
+    """
+
+    retriable: ClassVar[bool] = True
+
+
+class SpoolUnusable(PublishError):
+    """Raised when a publisher cannot use ``publisher.spool_folder``: another process has it, or its file is damaged.
+
+    Operator: give each process a folder of its own; a damaged file must be looked at, it may hold accepted events.
+    """
+
+
 class PublisherClosed(PublishError):
     """Raised when a publisher is used after ``close``; the event was not taken."""
 
@@ -50,6 +67,41 @@ class DeliveryUnknown(PublishError):
     retriable: ClassVar[bool] = True
 
 
+class LeftInSpool(DeliveryUnknown):
+    """Raised by the handle of an event that was still in the local spool when its publisher was closed.
+
+    It is on disk, and the next publisher with the same ``publisher.spool_folder`` delivers it: do not publish it again.
+    """
+
+    retriable: ClassVar[bool] = False
+
+
+class TransactionAborted(PublishError):
+    """Raised when a transaction could not be committed and was given up: no event of it will ever be visible.
+
+    Caller: run the whole transaction again.
+    """
+
+    retriable: ClassVar[bool] = True
+
+
+class TransactionUnknown(DeliveryUnknown):
+    """Raised when it is not known how a transaction ended: all of its events are visible, or none of them.
+
+    Caller: run it again only with the same event ids.
+    """
+
+
+class PublisherFenced(TransactionUnknown):
+    """Raised when another publisher has taken over this one's ``publisher.transactional_id``.
+
+    The transaction at hand is aborted, unless its commit had just been written when the other one came. Caller: stop,
+    the other one is the successor.
+    """
+
+    retriable: ClassVar[bool] = False
+
+
 class TopicMissing(DeliveryUnknown):
     """Raised when the brokers have no such topic. Operator: run ``tradewire topics apply``, then publish again."""
 
@@ -57,7 +109,7 @@ class TopicMissing(DeliveryUnknown):
 
 
 class NotAuthorised(DeliveryUnknown):
-    """Raised when the brokers do not let this principal write. Operator: grant WRITE on the named topic."""
+    """Raised when the brokers do not let this principal write; names principal, topic and the ACL that is missing."""
 
     retriable: ClassVar[bool] = False
 

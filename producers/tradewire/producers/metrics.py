@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from tradewire.producers._ledger import Ledger
 from tradewire.producers._route import Route
+from tradewire.producers.breaker import BreakerState
+from tradewire.producers.spool import Spool
 
 
 class Measured(Protocol):
@@ -22,6 +24,10 @@ class Measured(Protocol):
     def pending(self) -> int: ...
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def breaker_state(self) -> BreakerState: ...
+    @property
+    def spool(self) -> Spool | None: ...
     def routes(self) -> Iterable[Route]: ...
 
 
@@ -60,12 +66,17 @@ class PublisherMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             published, refused, unknown, pending = self._published.copy(), self._refused.copy(), self._unknown, 0
+            states, rows, size = Counter[BreakerState](), 0, 0
             for publisher in self._open:
                 for route in publisher.routes():
                     published[route.type, route.topic] += route.published
                 refused.update(publisher.ledger.refused)
                 unknown += publisher.ledger.unknown
                 pending += publisher.pending
+                states[publisher.breaker_state] += 1
+                if publisher.spool is not None:
+                    rows += publisher.spool.rows
+                    size += publisher.spool.size
         taken = CounterMetricFamily(
             "tradewire_published_messages", "Events taken for publishing.", labels=["type", "topic"]
         )
@@ -84,6 +95,14 @@ class PublisherMetrics(Collector):
         yield GaugeMetricFamily(
             "tradewire_publisher_queue_messages", "Events taken whose delivery is not settled yet.", value=pending
         )
+        breaker = GaugeMetricFamily(
+            "tradewire_publisher_breaker_state", "Publishers of this process by state of breaker.", labels=["state"]
+        )
+        for state in BreakerState:
+            breaker.add_metric([state.value], states[state])
+        yield breaker
+        yield GaugeMetricFamily("tradewire_publisher_spool_messages", "Events in local spools.", value=rows)
+        yield GaugeMetricFamily("tradewire_publisher_spool_bytes", "Bytes of events in local spools.", value=size)
 
 
 METRICS = PublisherMetrics()

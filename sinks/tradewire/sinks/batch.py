@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from tradewire.core import get_logger
 from tradewire.core.errors import ClickHouseUnavailable
+from tradewire.core.failpoints import failpoint
 from tradewire.sinks import metrics
 from tradewire.sinks.container import Block, Malformed, build_block, split_by_schema, unreadable
 from tradewire.sinks.dead_letters import DEAD_COLUMNS, DELETED_COLUMNS, PARKED, TABLE, build_dead, build_deleted
-from tradewire.sinks.failpoints import failpoint
 from tradewire.sinks.protocol import Intent
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.store import BlockRefused, Store

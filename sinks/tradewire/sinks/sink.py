@@ -18,12 +18,12 @@ from tradewire.core.errors import (
     SinkError,
     UnknownSchemaId,
 )
+from tradewire.core.failpoints import failpoint
 from tradewire.core.settings import Settings
 from tradewire.schemas import Contract
 from tradewire.schemas.topics import Topic
 from tradewire.sinks import metrics
 from tradewire.sinks.batch import Inserter
-from tradewire.sinks.failpoints import failpoint
 from tradewire.sinks.partition import AssignedPartition
 from tradewire.sinks.planner import Planner
 from tradewire.sinks.protocol import PartitionProtocol, Phase, RecordsGone

@@ -1,0 +1,335 @@
+"""The spool against real brokers and real deaths: what was accepted arrives once and in order per subject."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.producers.records import Reader, headers_of
+from tests.producers.spooling_service import SUBJECTS
+from tests.producers.spooling_service import TRADE as TRADE_DATA
+from tests.waiting import wait_until
+
+from tradewire.core import Settings, load_settings, new_id
+from tradewire.core.failpoints import EXIT_CODE
+from tradewire.core.settings import KafkaSettings
+from tradewire.operations.stack import ToolMissing, find_java
+from tradewire.operations.stack.cluster import LocalKafka, local_kafka
+from tradewire.producers import (
+    BreakerState,
+    DeliveryUnknown,
+    LeftInSpool,
+    Publisher,
+    PublisherClosed,
+    SpoolFull,
+    SpoolUnusable,
+)
+from tradewire.schemas import Contract, FixedIds, TopicAdmin
+
+REPO = Path(__file__).resolve().parents[2]
+TRADE = "market.trade.reported"
+NOWHERE = "127.0.0.1:9"
+
+
+def spooling(bootstrap: str, folder: Path, **limits: Any) -> Publisher:
+    """A publisher with a spool that notices an outage soon."""
+    settings = load_settings(
+        kafka={"bootstrap_servers": bootstrap},
+        publisher={"spool_folder": folder, "breaker_stall_ms": 1_000, "breaker_probe_ms": 100} | limits,
+    )
+    return Publisher(settings, Contract.load(settings, schema_ids=FixedIds()))
+
+
+def publish_numbers(publisher: Publisher, run: str, numbers: range) -> None:
+    """The events of ``spooling_service``, from here."""
+    for number in numbers:
+        publisher.publish(TRADE, TRADE_DATA, subject=f"{run}:{number % SUBJECTS}", sequence=number)
+
+
+class Service:
+    """``spooling_service`` in a process."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.folder, self.run = folder, run
+        self.account = folder / "accepted"
+
+    def start(
+        self, bootstrap: str, then: str, *, first: int = 0, count: int = 0, pace: int = 100_000, failpoint: str = ""
+    ) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRADEWIRE_")}
+        arguments = [bootstrap, str(self.folder / "spool"), str(self.account), self.run, first, count, pace, then]
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.producers.spooling_service", *map(str, arguments)],
+            env=environment | ({"TRADEWIRE_FAILPOINT": failpoint} if failpoint else {}),
+            cwd=REPO, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def finish(self, bootstrap: str, then: str, **more: Any) -> str:
+        """Runs it to its end and returns what it said."""
+        service = self.start(bootstrap, then, **more)
+        said, _ = service.communicate(timeout=150)
+        assert service.returncode == (EXIT_CODE if more.get("failpoint") else 0), said
+        return said.splitlines()[-1] if said else ""
+
+    @property
+    def accepted(self) -> int:
+        return int(self.account.read_bytes() or b"0") if self.account.exists() else 0
+
+
+def arrived(reader: Reader, before: dict[int, int], run: str) -> dict[str, list[int]]:
+    """The numbers of the run's events by subject, in the order of the partition, repeated ones included."""
+    seen: dict[str, list[int]] = {}
+    for message in reader.since("market.events", before):
+        key = bytes(message.key() or b"").decode()  # type: ignore[arg-type]
+        if key.startswith(run):
+            seen.setdefault(key, []).append(int(headers_of(message)["ce_sequence"]))
+    return seen
+
+
+def once_in_order(run: str, count: int) -> dict[str, list[int]]:
+    """What ``arrived`` must give for ``count`` events."""
+    return {f"{run}:{subject}": list(range(subject, count, SUBJECTS)) for subject in range(min(SUBJECTS, count))}
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker of this test's own, to be killed, with the topics of trades and of warnings."""
+    try:
+        find_java()
+    except ToolMissing as error:
+        pytest.skip(f"no broker can be started here: {error}")
+    with local_kafka(tmp_path / "kafka") as kafka:
+        settings = load_settings(kafka={"bootstrap_servers": kafka.bootstrap_servers})
+        topics = Contract.load(settings, schema_ids=FixedIds()).topics
+        TopicAdmin(settings.kafka).ensure({name: topics[name] for name in ("market.events", "system.events")})
+        yield kafka
+
+
+# The name of a step of the protocol, and how often it is reached before the process dies there. The rows are 600.
+GAPS = ["spool.based", "spool.handed:300", "spool.handed:600", "spool.confirmed", "spool.deleted", "spool.confirmed:2"]
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_crash_at_any_step_of_the_drain_neither_loses_nor_doubles(
+    settings: Settings, reader: Reader, tmp_path: Path, gap: str
+) -> None:
+    """A process fills the spool, a second dies at the named step while it drains, a third finishes."""
+    run, before = new_id(), reader.ends("market.events")
+    bootstrap = settings.kafka.bootstrap_servers
+    early = spooling(NOWHERE, tmp_path / "spool")
+    if gap == "spool.based":
+        # Events that were never with librdkafka have no base yet: another topic's opens the breaker before them.
+        early.publish("system.component.started", {"component": "x"}, subject=run)
+        wait_until(lambda: early.breaker_state == "open", within_s=30)
+    publish_numbers(early, run, range(600))
+    assert early.close(0).in_spool >= 600
+
+    Service(tmp_path, run).finish(bootstrap, "drain", failpoint=gap)
+
+    with spooling(bootstrap, tmp_path / "spool") as late:
+        publish_numbers(late, run, range(600, 650))
+    assert late.outcome.in_spool == 0
+    assert arrived(reader, before, run) == once_in_order(run, 650)
+
+
+@pytest.mark.chaos
+def test_a_crash_right_after_the_row_leaves_the_event(settings: Settings, reader: Reader, tmp_path: Path) -> None:
+    """An event on disk arrives, though ``publish`` had not returned when the process died."""
+    run, before = new_id(), reader.ends("market.events")
+    service = Service(tmp_path, run)
+    early = spooling(NOWHERE, tmp_path / "spool")
+    publish_numbers(early, run, range(40))
+    early.close(0)
+
+    service.finish(NOWHERE, "leave", first=40, count=60, failpoint="spool.accepted:30")
+
+    assert service.accepted == 40 + 29
+    with spooling(settings.kafka.bootstrap_servers, tmp_path / "spool") as late:
+        assert late.flush(60) == 0
+    assert arrived(reader, before, run) == once_in_order(run, 70)
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_an_outage_in_a_running_service_costs_no_event_and_no_order(
+    own_kafka: LocalKafka, tmp_path: Path, trade: dict[str, Any]
+) -> None:
+    """Broker killed for six seconds at 2,000 events a second: each once, in order, and publish never fails or waits."""
+    publisher = spooling(own_kafka.bootstrap_servers, tmp_path / "spool")
+    reader = Reader(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers))
+    before, warned = reader.ends("market.events"), reader.ends("system.events")
+    run, number, pace = new_id(), 0, 2_000
+    began, states, slowest = time.monotonic(), set(), 0.0
+    killed_at, down_for = 2.0, 6.0
+    starting = None
+    while (now := time.monotonic() - began) < killed_at + down_for + 4 or publisher.breaker_state != "closed":
+        if now > killed_at and starting is None:
+            own_kafka.kill()
+            starting = False
+        if starting is False and now > killed_at + down_for:
+            for node in own_kafka.nodes.values():
+                node.launch()
+            starting = True
+        while number < pace * now:
+            at = time.monotonic()
+            publisher.publish(TRADE, trade, subject=f"{run}:{number % SUBJECTS}", sequence=number)
+            slowest = max(slowest, time.monotonic() - at)
+            number += 1
+        states.add(publisher.breaker_state)
+        time.sleep(0.001)
+        assert now < 90
+    outcome = publisher.close(60)
+
+    assert (outcome.published, outcome.unknown, outcome.in_spool) == (number, 0, 0)
+    assert states == set(BreakerState)
+    assert arrived(reader, before, run) == once_in_order(run, number)
+    warnings = [headers_of(message)["ce_type"] for message in reader.since("system.events", warned)]
+    assert warnings
+    assert set(warnings) == {b"system.warning.raised"}
+    reader.close()
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.parametrize("outage", ["killed", "hung"])
+def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka, tmp_path: Path, outage: str) -> None:
+    """Broker gone, then the service too by kill -9; both come back: every accepted event once, in order per subject."""
+    reader = Reader(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers))
+    run, before = new_id(), reader.ends("market.events")
+    service = Service(tmp_path, run)
+    process = service.start(own_kafka.bootstrap_servers, "hold", count=12_000, pace=2_000)
+    wait_until(lambda: service.accepted > 2_000, within_s=60, alive=process.poll)
+    if outage == "killed":
+        own_kafka.kill()
+    else:
+        for node in own_kafka.nodes.values():
+            node.pause()
+    assert process.stdout is not None
+    assert any(line.startswith("spooled") for line in process.stdout)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+    for node in own_kafka.nodes.values():
+        node.resume()
+    own_kafka.start()
+    assert service.finish(own_kafka.bootstrap_servers, "drain", first=12_000, count=100) == "closed 0 0 0"
+    assert arrived(reader, before, run) == once_in_order(run, 12_100)
+    reader.close()
+
+
+def test_a_full_spool_refuses_and_drops_nothing(tmp_path: Path, trade: dict[str, Any]) -> None:
+    """SpoolFull names the setting; the event is not counted, and those on disk stay."""
+    publisher = spooling(NOWHERE, tmp_path, spool_bytes_max=1024 * 1024)
+    wait_until(lambda: publisher.publish(TRADE, trade, subject="x") and publisher.breaker_state == "open", within_s=30)
+    publisher.publish(TRADE, trade, subject="x")
+
+    with pytest.raises(SpoolFull, match="spool_bytes_max") as full:
+        for _ in range(10_000):
+            publisher.publish(TRADE, trade, subject="x", tags={"big": "x" * 2_000})
+
+    assert full.value.retriable
+    published = publisher.outcome.published
+    assert publisher.spool is not None
+    wait_until(lambda: publisher.spool.unprotected == 0)
+    outcome = publisher.close(0)
+    assert (outcome.published, outcome.unknown, outcome.in_spool) == (published, 0, published)
+
+
+def test_a_handle_says_that_its_event_is_in_the_spool(tmp_path: Path, trade: dict[str, Any]) -> None:
+    """Held by librdkafka or on disk already, at close the handle raises LeftInSpool, which is not to be retried."""
+    publisher = spooling(NOWHERE, tmp_path)
+    deliveries = [publisher.publish(TRADE, trade, subject="x")]
+    wait_until(lambda: publisher.breaker_state == "open", within_s=30)
+    deliveries.append(publisher.publish(TRADE, trade, subject="x"))
+
+    began = time.monotonic()
+    outcome = publisher.close()
+
+    assert time.monotonic() - began < 20
+    assert (outcome.unknown, outcome.in_spool) == (0, 2)
+    for delivery in deliveries:
+        with pytest.raises(LeftInSpool, match=delivery.event_id) as left:
+            delivery.result(0)
+        assert not left.value.retriable
+    with pytest.raises(PublisherClosed):
+        publisher.publish(TRADE, trade, subject="x")
+
+
+def test_a_spool_belongs_to_one_publisher(tmp_path: Path) -> None:
+    """The second one is refused with the number of the process that has it; after a close it may have it."""
+    publisher = spooling(NOWHERE, tmp_path)
+    with pytest.raises(SpoolUnusable, match=f"in use by process {os.getpid()}"):
+        spooling(NOWHERE, tmp_path)
+    publisher.close(0)
+
+    spooling(NOWHERE, tmp_path).close(0)
+
+
+def test_a_damaged_spool_is_refused_and_kept(tmp_path: Path) -> None:
+    """A file that is no database is not overwritten."""
+    (tmp_path / "spool.sqlite").write_bytes(b"not a database" * 1_000)
+
+    with pytest.raises(SpoolUnusable, match="move it away and keep it"):
+        spooling(NOWHERE, tmp_path)
+
+    assert (tmp_path / "spool.sqlite").read_bytes().startswith(b"not a database")
+
+
+def test_a_handle_of_a_spooled_event_gets_its_position(
+    settings: Settings, reader: Reader, tmp_path: Path, trade: dict[str, Any]
+) -> None:
+    """Events accepted while a start finds old rows wait behind them, and their handles are settled by the drain."""
+    run = new_id()
+    early = spooling(NOWHERE, tmp_path)
+    early.publish(TRADE, trade, subject=run, sequence=0)
+    assert early.close(0).in_spool == 1
+
+    with spooling(settings.kafka.bootstrap_servers, tmp_path) as publisher:
+        position = publisher.publish(TRADE, trade, subject=run, sequence=1).result(60)
+        second = publisher.publish(TRADE, trade, subject=run, sequence=2).result(60)
+
+    found = reader.stretch("market.events", position.partition, 0, second.offset + 1)
+    numbers = [int(headers_of(message)["ce_sequence"]) for message in found if message.key() == run.encode()]
+    assert numbers == [0, 1, 2]
+
+
+def test_an_event_that_kafka_refuses_does_not_hold_up_the_spool(
+    settings: Settings, tmp_path: Path, trade: dict[str, Any]
+) -> None:
+    """It is set aside with the reason, its handle raises, and what lies behind it arrives."""
+    early = spooling(NOWHERE, tmp_path, event_bytes_max=4_000_000, compression="none")
+    early.publish("setup.message.received", {
+        "message_id": "1", "channel_id": "1", "author": "a", "posted_ns": 1,
+        "content": "".join(new_id() for _ in range(60_000)),
+    }, subject="1")  # fmt: skip
+    early.publish(TRADE, trade, subject="x")
+    assert early.close(0).in_spool == 2
+
+    publisher = spooling(settings.kafka.bootstrap_servers, tmp_path, event_bytes_max=4_000_000, compression="none")
+    assert publisher.flush(60) == 0
+    outcome = publisher.close(10)
+
+    assert (outcome.unknown, outcome.in_spool) == (1, 0)
+
+
+def test_without_a_spool_an_outage_is_still_noticed(trade: dict[str, Any]) -> None:
+    """The breaker opens and publishing goes on into the queue, as before."""
+    settings = load_settings(kafka={"bootstrap_servers": NOWHERE}, publisher={"breaker_stall_ms": 200})
+    publisher = Publisher(settings, Contract.load(settings, schema_ids=FixedIds()))
+    delivery = publisher.publish(TRADE, trade, subject="x")
+
+    wait_until(lambda: publisher.breaker_state == "open", within_s=30)
+
+    publisher.publish(TRADE, trade, subject="x")
+    assert publisher.pending == 2
+    publisher.close(0)
+    with pytest.raises(DeliveryUnknown):
+        delivery.result(0)
