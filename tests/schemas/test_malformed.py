@@ -34,6 +34,7 @@ from tradewire.schemas import (
     decode_headers,
     encode_headers,
     read_event,
+    readable_schema,
 )
 from tradewire.schemas._compiled_decoder import EMPTY_ITEMS_MAX, Decoder
 from tradewire.schemas._compiled_encoder import EncoderFactory
@@ -303,3 +304,29 @@ def test_memory_of_a_large_good_record_grows_with_its_size_only() -> None:
     octets = EncoderFactory(dict(schema), "large v1").encoder(b"")(data)
 
     assert data == within(60, 20 * len(octets), lambda: codec_of(schema).decode(b"\0\0\0\0\1" + octets)).data
+
+
+@pytest.mark.parametrize(
+    ("schema", "match"),
+    [
+        (DEEP, "levels"),
+        (WIDE, "parts"),
+        (doubling(40, "long"), "values in each other"),
+        ({"type": "fixed", "name": "F", "size": "1) ENGINE=Null"}, "size"),
+        ("nothing", "not an Avro schema"),
+        (None, "not an Avro schema"),
+    ],
+    ids=["deep", "wide", "doubled", "size", "unknown", "null"],
+)
+def test_no_columns_are_made_of_a_schema_that_is_none(schema: Any, match: str) -> None:
+    """What the sink asks before it writes a statement: one error for all of it, and soon."""
+    with pytest.raises(ValueError, match=match):
+        within(60, 200_000_000, lambda: readable_schema(schema))
+
+
+def test_a_readable_schema_means_what_it_meant() -> None:
+    """Those of the catalogue and recursive ones come back as they are; ignored decimals lose the name that lies."""
+    for source in [*(schema.schema for type in CATALOGUE.values() for schema in type.versions), NODE, TREE, "long"]:
+        assert source == readable_schema(source)
+    lying = {"type": "bytes", "logicalType": "decimal", "precision": "2) x", "scale": 0}
+    assert "logicalType" not in readable_schema(lying)

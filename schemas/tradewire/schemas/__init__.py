@@ -1,6 +1,7 @@
 """The contract: Avro catalogue, event, codec, CloudEvents headers, registry ids, topics."""
 
 from tradewire.schemas._fingerprint import full_name
+from tradewire.schemas._shape import readable_schema
 from tradewire.schemas.catalogue import Catalogue, EventSchema, EventType, Written
 from tradewire.schemas.codec import Codec, Decoded, Encoder, Frame, read_event, read_frame
 from tradewire.schemas.compatibility import CompatibilityLevel, Incompatibility, can_read, check_compatibility
@@ -60,5 +61,6 @@ __all__ = [
     "plan_topics",
     "read_event",
     "read_frame",
+    "readable_schema",
     "subject_of",
 ]

@@ -22,6 +22,8 @@ _NAMED: Final = ("record", "enum", "fixed")
 # than the schema, and parsing by recursion takes stack, of which the caller may have used most.
 SCHEMA_PARTS_MAX: Final = 40_000
 SCHEMA_NESTING_MAX: Final = 300
+# Values of a record with those of all records in it: a name that is used twice counts twice.
+SCHEMA_VALUES_MAX: Final = 10_000
 
 
 @dataclass(eq=False)
@@ -97,6 +99,29 @@ def shape_of(schema: Any) -> Shape:
     shape = _Reader(named).read(parsed)
     _settle_sizes(shape)
     return shape
+
+
+def readable_schema(schema: Any) -> Any:
+    """A copy of a schema from a registry that is safe to make columns of: what Avro ignores is gone, sizes are numbers.
+
+    Raises:
+        ValueError: it is no Avro schema, too large, nested too deeply, or has too many values in each other.
+    """
+    copy = _bounded_copy(schema)
+    try:
+        shape = shape_of(copy)
+    except Exception as error:  # fastavro raises several unrelated kinds for what is no schema
+        raise ValueError(f"not an Avro schema: {error}"[:500]) from error
+    if _values(shape, {}) > SCHEMA_VALUES_MAX:
+        raise ValueError(f"it has more than {SCHEMA_VALUES_MAX} values in each other")
+    return copy
+
+
+def _values(shape: Shape, known: dict[int, int]) -> int:
+    if id(shape) not in known:
+        known[id(shape)] = 1  # what holds itself counts once
+        known[id(shape)] = 1 + sum(_values(part, known) for part in shape.parts)
+    return known[id(shape)]
 
 
 def _bounded_copy(schema: Any) -> Any:
