@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from tests.sinks.samples import batch_of, record_of
 
-from tradewire.schemas import Catalogue, Header
+from tradewire.schemas import Catalogue, FixedIds, Header
 from tradewire.sinks.container import build_block, split_by_schema
 from tradewire.sinks.row_shape import RowShape
+from tradewire.sinks.store import Store
+from tradewire.sinks.tables import NoTarget, Tables
 
 TRADE = Catalogue.load()["market.trade.reported"].latest
 SHAPE = RowShape.of(7, TRADE.type, TRADE.schema)
@@ -67,3 +72,36 @@ def test_headers_at_fault_are_refused_in_any_company(header: Header, together: i
     rows, malformed = malformed_of(*[list(good.items())] * together, bad)
 
     assert (together, [together]) == (rows, [at for at, _ in malformed])
+
+
+def deep(levels: int) -> Any:
+    schema: Any = "long"
+    for level in range(levels):
+        schema = {"type": "record", "name": f"R{level}", "fields": [{"name": "f", "type": schema}]}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        deep(500),
+        {"type": "fixed", "name": "F", "size": "1) ENGINE = Null AS SELECT 1 --"},
+        {"type": "fixed", "name": "F", "size": -1},
+        "nothing",
+        ["long", ["string"]],
+    ],
+    ids=["deep", "statement", "negative", "unknown", "nested"],
+)
+def test_a_schema_that_is_none_leaves_the_sink_running(type: Any, store: Store) -> None:
+    """Its records become dead letters; nothing that it says becomes part of a statement."""
+
+    class Hostile(FixedIds):
+        def schema_of(self, schema_id: int) -> Mapping[str, Any]:
+            return {"type": "record", "name": "Hostile", "fields": [{"name": "f", "type": type}]}
+
+    tables = Tables(store, Catalogue({}), Hostile(), 1_000)
+
+    found = tables.target(1)
+
+    assert isinstance(found, NoTarget)
+    assert "unsupported schema" == found.reason

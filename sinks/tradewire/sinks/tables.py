@@ -10,7 +10,7 @@ from typing import Any
 
 from tradewire.core import get_logger
 from tradewire.core.errors import MalformedRecord, UnknownSchemaId
-from tradewire.schemas import Catalogue, SchemaIds, full_name
+from tradewire.schemas import Catalogue, SchemaIds, full_name, readable_schema
 from tradewire.sinks.columns import UnsupportedSchema
 from tradewire.sinks.ddl import (
     PART_SETTINGS,
@@ -132,6 +132,7 @@ class Tables:
         except MalformedRecord as error:
             return NoTarget("unsupported schema", str(error))
         try:
+            schema = readable_schema(schema)
             stored = stored_schema_of(self._catalogue, schema_id, schema)
             typed_columns(stored)
         except (UnsupportedSchema, KeyError, TypeError, ValueError, AttributeError) as error:
