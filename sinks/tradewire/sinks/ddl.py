@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tradewire.schemas.catalogue import Catalogue
+from tradewire.sinks.analytics_views import event_views, read_model_views
 from tradewire.sinks.columns import columns_of, literal, quoted, table_column
 from tradewire.sinks.typed_columns import column_names
 
@@ -161,6 +162,7 @@ def base_statements(database: str, options: TableOptions) -> dict[str, str]:
 
 def _views(at: str) -> Mapping[str, str]:
     return {
+        **event_views(at),
         "v_events_per_minute": (
             "SELECT toStartOfMinute(recorded_at) AS minute, topic, type, count() AS events, "
             "quantile(0.5)(toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(recorded_at)) "
@@ -345,4 +347,4 @@ def _events_select(stored: StoredSchema) -> str:
 
 def view_names() -> Sequence[str]:
     """The views for analysts."""
-    return sorted(_views(""))
+    return sorted((*_views(""), *read_model_views("")))

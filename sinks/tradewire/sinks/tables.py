@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tradewire.core import get_logger
 from tradewire.core.errors import MalformedRecord, UnknownSchemaId
 from tradewire.schemas import Catalogue, SchemaIds, full_name, readable_schema
+from tradewire.sinks.analytics_views import read_model_views
 from tradewire.sinks.columns import UnsupportedSchema
 from tradewire.sinks.ddl import (
     PART_SETTINGS,
@@ -26,6 +27,7 @@ from tradewire.sinks.row_shape import RowShape
 from tradewire.sinks.store import Store
 
 _log = get_logger(__name__)
+_FLOWS: Final = "flows_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,10 @@ class Tables:
         self._archived = {int(row[0]) for row in rows}
         for stored in stored_schemas(self._catalogue):
             self._make(stored)
+        if _FLOWS in present:
+            for name, select in read_model_views(f"`{self._store.database}`.").items():
+                if name not in present:
+                    self._store.command(f"CREATE OR REPLACE VIEW `{self._store.database}`.{name} AS {select}")
 
     def target(self, schema_id: int, *, was_known: bool = False) -> Target | NoTarget:
         """Where records of a schema id go; makes tables for one not seen before and keeps its text in ``schemas``.

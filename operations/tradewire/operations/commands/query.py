@@ -1,0 +1,177 @@
+"""`tradewire query`: events, statistics and positions out of the history, each answer with how far it is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tradewire.core import NS_PER_SECOND, load_settings
+from tradewire.schemas import Topics
+from tradewire.schemas.headers import format_time_ns, parse_time_ns
+from tradewire.sinks.complete import CompleteUpTo
+from tradewire.sinks.complete_history import CompleteHistory
+from tradewire.sinks.history import EventFilter
+
+query_app = typer.Typer(no_args_is_help=True)
+_MS = 1_000_000
+
+
+def _time_ns(text: str) -> int:
+    try:
+        return parse_time_ns(text if "T" in text else f"{text}T00:00:00Z")
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a time like 2026-01-02T14:30:00.5Z or a day like 2026-01-02"
+        ) from error
+
+
+Since = Annotated[int | None, typer.Option("--since", parser=_time_ns, metavar="TIME", help="first time of occurrence")]
+Until = Annotated[int | None, typer.Option("--until", parser=_time_ns, metavar="TIME", help="end of it, exclusive")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+
+def _opened() -> CompleteHistory:
+    settings = load_settings()
+    return CompleteHistory.open(settings, Topics.load(settings.schemas.topics_file))
+
+
+@query_app.command()
+def events(
+    type: Annotated[str | None, typer.Option(help="event type")] = None,
+    topic: Annotated[str | None, typer.Option(help="topic")] = None,
+    source: Annotated[str | None, typer.Option(help="publishing service")] = None,
+    aggregate: Annotated[str | None, typer.Option(help="aggregate id (ce_subject)")] = None,
+    correlation: Annotated[str | None, typer.Option(help="correlation id")] = None,
+    id: Annotated[str | None, typer.Option(help="event id")] = None,
+    since: Since = None,
+    until: Until = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="PATH=TEXT", help="a field of the data, as symbol=BTCUSDT")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="events of a page")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
+    oldest: Annotated[bool, typer.Option("--oldest", help="oldest first")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Events by any of their attributes, newest first, a page at a time."""
+    wanted = EventFilter(
+        type=type, topic=topic, source=source, subject=aggregate, correlation_id=correlation, id=id,
+        since_ns=since, until_ns=until, payload=dict(map(_field, where or ())),
+    )  # fmt: skip
+    with _opened() as history:
+        found = history.events(wanted, limit=limit, cursor=cursor, order="oldest" if oldest else "newest")
+    page = found.answer
+    if as_json:
+        _print_json(found.complete, events=list(map(dataclasses.asdict, page.events)), cursor=page.cursor)
+        return
+    table = Table("time", "type", "aggregate", "data", "at")
+    for event in page.events:
+        at = f"{event.topic}[{event.partition}]@{event.offset}".replace("[", "\\[")
+        data = json.dumps(event.payload, ensure_ascii=False).replace("[", "\\[")
+        table.add_row(format_time_ns(event.time_ns), event.type, event.subject, data, at)
+    Console().print(table)
+    notes = Console(stderr=True, soft_wrap=True)
+    if page.cursor is not None:
+        notes.print(f"more: --cursor {page.cursor}", highlight=False)
+    _say_complete(found.complete, notes)
+
+
+@query_app.command()
+def stats(
+    what: Annotated[
+        Literal["volume", "errors", "hops", "flows", "stored"] | None,
+        typer.Argument(help="volume (default), errors, hops, flows or stored"),
+    ] = None,
+    by: Annotated[Literal["type", "topic", "source"], typer.Option(help="of volume")] = "type",
+    per_minute: Annotated[bool, typer.Option("--per-minute", help="of volume: newest minutes first")] = False,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+) -> None:
+    """Volume and delays, error rates, latency from cause to effect, flow completion, published against stored."""
+    times: dict[str, Any] = {"since_ns": since, "until_ns": until}
+    with _opened() as history:
+        found: Any
+        if what in (None, "volume"):
+            found = history.volume(by=by, per_minute=per_minute, wanted=EventFilter(**times))
+        elif what == "stored":
+            found = history.stored()
+        else:
+            found = {"errors": history.errors, "hops": history.hops, "flows": history.flows}[what](**times)
+    rows = [_plain(row) for row in found.answer]
+    if as_json:
+        _print_json(found.complete, rows=rows)
+        return
+    Console().print(_table(rows))
+    _say_complete(found.complete, Console(stderr=True, soft_wrap=True))
+
+
+@query_app.command()
+def complete(as_json: AsJson = False) -> None:
+    """Up to where history is complete: per partition what Kafka has and what the sink has confirmed."""
+    with _opened() as history:
+        found = history.complete()
+    if as_json:
+        _print_json(found)
+        return
+    Console().print(_table([dataclasses.asdict(at) | {"behind": at.behind} for at in found.partitions]))
+    _say_complete(found, Console(stderr=True, soft_wrap=True))
+
+
+def _field(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise typer.BadParameter(f"--where {text!r} is not PATH=TEXT, as symbol=BTCUSDT")
+    return path, value
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    extra = {name: getattr(row, name) for name in ("rate", "ratio") if hasattr(row, name)}
+    return dataclasses.asdict(row) | extra
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table()
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else ["nothing"]
+    for name in names:
+        number = bool(rows) and isinstance(rows[0][name], int | float)
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(_cell(name, row[name]) for name in names))
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "minute_ms":
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, float):
+        return f"{value:,.4f}" if name in ("rate", "ratio") else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _say_complete(found: CompleteUpTo, notes: Console) -> None:
+    if found.behind == 0:
+        notes.print("complete: everything in Kafka is stored", highlight=False)
+    elif found.recorded_ms is None:
+        notes.print(f"NOT complete: {found.behind:,} records are not stored, of some partition nothing is")
+    else:
+        upto = format_time_ns(found.recorded_ms * _MS)[:23]
+        late = (found.asked_ms - found.recorded_ms) * _MS / NS_PER_SECOND
+        notes.print(f"complete up to {upto}Z ({late:.1f} s ago); {found.behind:,} records behind", highlight=False)
+
+
+def _print_json(found: CompleteUpTo, **answer: Any) -> None:
+    partitions: Iterable[Any] = [dataclasses.asdict(at) for at in found.partitions]
+    complete = {"asked_ms": found.asked_ms, "recorded_ms": found.recorded_ms, "behind": found.behind}
+    json.dump(answer | {"complete": complete | {"partitions": partitions}}, sys.stdout, indent=2)
+    sys.stdout.write("\n")

@@ -1,0 +1,35 @@
+"""Views for analysts beyond those of one event: volume, errors and flows by the minute. Pure: SQL text only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def event_views(at: str) -> Mapping[str, str]:
+    """SELECTs over ``events`` and ``dead_letters``, by the name of their view. ``at`` is the database with its dot."""
+    published = "toUnixTimestamp64Milli(recorded_at) - intDiv(time_ns, 1000000)"
+    visible = "toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(recorded_at)"
+    return {
+        "v_event_volume": (
+            "SELECT toStartOfMinute(recorded_at) AS minute, topic, type, source, count() AS events, "
+            f"sum(length(value)) AS bytes, quantile(0.5)({published}) AS published_ms_p50, "
+            f"quantile(0.99)({published}) AS published_ms_p99, quantile(0.5)({visible}) AS visible_ms_p50, "
+            f"quantile(0.99)({visible}) AS visible_ms_p99 FROM {at}events GROUP BY minute, topic, type, source"
+        ),
+        "v_errors_per_minute": (
+            "SELECT toStartOfMinute(recorded_at) AS minute, if(origin_topic = '', topic, origin_topic) AS from_topic, "
+            "origin_group, reason, count() AS errors "
+            f"FROM {at}dead_letters GROUP BY minute, from_topic, origin_group, reason"
+        ),
+    }
+
+
+def read_model_views(at: str) -> Mapping[str, str]:
+    """SELECTs over tables of read models, which must be there first."""
+    return {
+        "v_flow_completion": (
+            "SELECT flow_type, status, count() AS flows, quantile(0.5)(duration_ns) AS duration_ns_p50, "
+            "quantile(0.99)(duration_ns) AS duration_ns_p99, sum(orphan_count) AS orphans "
+            f"FROM {at}flows_state FINAL GROUP BY flow_type, status"
+        ),
+    }
