@@ -77,6 +77,16 @@ def test_unscaled_numbers_are_the_decimals_that_they_stand_for(numbers: list[int
     assert found == expected or (expected is None and scale > 18 and found is not None)
 
 
+@given(st.lists(st.integers(1 << 55, (1 << 62) - 1) | st.sampled_from([1 << 55, (1 << 62) - 1]), max_size=70))
+def test_times_are_spread_into_the_bytes_of_their_varints(times: list[int]) -> None:
+    """All at once, and each as if it were alone; from the least to the largest number of nine bytes."""
+    schema = {"type": "record", "name": "Made", "fields": [{"name": "time_ns", "type": "long"}]}
+    one = EncoderFactory(copy.deepcopy(schema), "made.up.type v1").encoder(b"")
+
+    found = ColumnEncoder(schema, "made.up.type v1").encode(b"", {"time_ns": times}, len(times))
+    assert found == [one({"time_ns": time_ns}) for time_ns in times]
+
+
 def test_unscaled_numbers_are_no_whole_numbers() -> None:
     """A price in cents must not slip into a count."""
     encoder = ColumnEncoder({"type": "record", "name": "Made", "fields": [{"name": "n", "type": "long"}]}, "made v1")

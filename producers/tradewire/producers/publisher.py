@@ -23,6 +23,7 @@ from tradewire.core import (
     new_id,
 )
 from tradewire.producers._client import producer_config as producer_config
+from tradewire.producers._column_calls import ColumnCalls
 from tradewire.producers._sender import Sender
 from tradewire.producers._typed import subject_of_data, taken_apart
 from tradewire.producers.convenience import Attributes, ConvenienceCalls
@@ -50,7 +51,7 @@ class Outcome:
     in_spool: int = 0
 
 
-class Publisher(Sender, ConvenienceCalls):
+class Publisher(ColumnCalls, ConvenienceCalls):
     """Publishes events to Kafka. Thread-safe; not usable in a forked child.
 
     Order: events of one subject reach their partition in the order in which ``publish`` took them, also across retries

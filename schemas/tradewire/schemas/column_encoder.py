@@ -6,9 +6,12 @@ value; then the pieces of each row are joined. The bytes are those of the encode
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import repeat
 from struct import Struct
 from typing import Any, Final
@@ -19,7 +22,7 @@ from tradewire.schemas._defaults import default_bytes
 from tradewire.schemas._misfit import Misfit, Symbols, as_decimal, as_real, as_text, as_whole
 from tradewire.schemas._shape import Shape, shape_of
 from tradewire.schemas._source import function_of
-from tradewire.schemas._varints import MORE, TABLE, WHOLE, varint
+from tradewire.schemas._varints import TABLE, WHOLE, varint
 
 # The bytes of a column: one or more pieces per value, each list (or repetition) as long as the column.
 Pieces = list[Iterable[bytes]]
@@ -174,19 +177,41 @@ def _integers(bits: int) -> _Write:
             raise Misfit(f"does not fit {bits} bits")
         if least >= 0 and most < TABLE // 2:
             return [[WHOLE[x + x] for x in column]]
-        if least < 1 << 28:
-            return [[varint(x + x if x >= 0 else -x - x - 1) for x in column]]
-        tails: dict[int, bytes] = {}
-        out: list[bytes] = []
-        for x in column:
-            n = x + x
-            tail = tails.get(n >> 28)
-            if tail is None:
-                tail = tails[n >> 28] = varint(n >> 28)
-            out += MORE[n & 127], MORE[n >> 7 & 127], MORE[n >> 14 & 127], MORE[n >> 21 & 127], tail
-        return [out[place::5] for place in range(5)]
+        if least >= 1 << 55 and most < 1 << 62:
+            return [_nine_byte_varints(column)]
+        return [[varint(x + x if x >= 0 else -x - x - 1) for x in column]]
 
     return pieces
+
+
+@lru_cache(maxsize=8)
+def _lanes(count: int) -> tuple[int, ...]:
+    """Masks for ``count`` numbers side by side in lanes of 16 bytes."""
+    groups = ((1 << 28) - 1, (1 << 28) - 1 << 28, 0x7F << 56)
+    pairs = (0x3FFF | 0x3FFF << 32 | 0x7F << 64, (0x3FFF | 0x3FFF << 32) << 14)
+    sevens = (0x007F_007F_007F_007F | 0x7F << 64, 0x007F_007F_007F_007F << 7)
+    more = (0x8080_8080_8080_8080,)
+    masks = (*groups, *pairs, *sevens, *more)
+    return tuple(int.from_bytes(mask.to_bytes(16, "little") * count, "little") for mask in masks)
+
+
+def _nine_byte_varints(column: Sequence[int]) -> list[bytes]:
+    """The bytes of times: numbers whose doubles have 57 to 63 bits, nine groups of seven.
+
+    All of them are spread at once as one large integer: first into 28 + 28 + 7 bits, then 14, then 7.
+    """
+    count = len(column)
+    lanes = array("Q", bytes(16 * count))
+    lanes[::2] = array("Q", column)
+    if sys.byteorder == "big":
+        lanes.byteswap()
+    x = int.from_bytes(lanes.tobytes(), "little") << 1
+    low, middle, top, even, odd, first, second, more = _lanes(count)
+    x = x & low | (x & middle) << 4 | (x & top) << 8
+    x = x & even | (x & odd) << 2
+    x = x & first | (x & second) << 1 | more
+    octets = x.to_bytes(16 * count, "little")
+    return [octets[place : place + 9] for place in range(0, 16 * count, 16)]
 
 
 def _booleans(column: Sequence[Any]) -> Pieces:
@@ -209,31 +234,38 @@ def _number(n: int) -> bytes:
     return varint(2 * size) + n.to_bytes(size, "big", signed=True)
 
 
+def _numbers(numbers: Sequence[int]) -> Pieces:
+    sizes = [n.bit_length() + 8 >> 3 for n in numbers]
+    heads = [WHOLE[size + size] for size in sizes]
+    if min(numbers, default=0) >= 0:
+        return [heads, [n.to_bytes(size) for n, size in zip(numbers, sizes, strict=True)]]
+    return [heads, [n.to_bytes(size, "big", signed=True) for n, size in zip(numbers, sizes, strict=True)]]
+
+
 def _decimals(shape: Shape) -> _Write:
     precision, scale = shape.precision, shape.scale
     times, exact, power = scaling(precision, scale)
     limit = 10**precision
 
-    def whole(value: Decimal) -> int:
-        n = int(exact(times(value, power)))
-        if not n and value.adjusted() < -scale:
+    def whole(values: Sequence[Decimal]) -> list[int]:
+        numbers = [int(exact(times(value, power))) for value in values]
+        if 0 in numbers and any(not n and value.adjusted() < -scale for n, value in zip(numbers, values, strict=True)):
             raise Misfit(f"has more than {scale} decimal places")
-        return n
+        return numbers
 
     def of_text(text: str) -> bytes:
-        return _number(whole(Decimal(text)))
+        return _number(whole([Decimal(text)])[0])
 
     def pieces(column: Sequence[Any]) -> Pieces:
         if isinstance(column, Unscaled):
-            return [_unscaled(column)]
-        kinds = set(map(type, column))
-        if kinds - {Decimal}:
+            return unscaled(column)
+        if set(map(type, column)) - {Decimal}:
             column = [Decimal(as_decimal(value)) for value in column]
         # A decimal's text is cheap and tells 0 from 0E-30, which its hash does not.
         known = _by_value(list(map(str, column)), of_text)
-        return [known if known is not None else [_number(whole(value)) for value in column]]
+        return [known] if known is not None else _numbers(whole(column))
 
-    def _unscaled(column: Unscaled) -> list[bytes]:
+    def unscaled(column: Unscaled) -> Pieces:
         numbers: list[int] = column
         if column.scale < scale:
             factor = 10 ** (scale - column.scale)
@@ -245,7 +277,6 @@ def _decimals(shape: Shape) -> _Write:
             numbers = [n // factor for n in column]
         if max(numbers, default=0) >= limit or min(numbers, default=0) <= -limit:
             raise Misfit(f"has more than {precision} digits")
-        known = _by_value(numbers, _number)
-        return known if known is not None else list(map(_number, numbers))
+        return _numbers(numbers)
 
     return pieces
