@@ -26,15 +26,18 @@ _GROUPS = {
     "feed": ("tradewire.operations.commands.feed", "feed_app", "Publish market data files or simulated events."),
     "query": ("tradewire.operations.commands.query", "query_app", "Events and statistics out of the history."),
     "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),
-    "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: diff, check, register, archive."),
+    "retention": ("tradewire.operations.commands.retention", "retention_app", "Archive and delete old history."),
+    "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: check and register."),
     "topics": ("tradewire.operations.commands.topics", "topics_app", "Declared topics: list, plan, apply."),
 }
 _COMMANDS = {
     "audit": ("tradewire.operations.commands.audit", "audit", "Proof that ClickHouse holds all of Kafka once."),
     "demo": ("tradewire.operations.commands.demo", "demo", "The main job end to end, with proof."),
     "down": ("tradewire.operations.commands.stack", "down", "Stop the local stack."),
+    "flows": ("tradewire.operations.commands.trace", "flows", "How declared flows fare: completion, hop latencies."),
     "sql": ("tradewire.operations.commands.sql", "sql", "Read-only SQL over the history."),
     "status": ("tradewire.operations.commands.stack", "status", "What the local stack is doing."),
+    "trace": ("tradewire.operations.commands.trace", "trace", "Draw one flow: causes, hops, orphans, deadlines."),
     "up": ("tradewire.operations.commands.stack", "up", "Start and supervise the local stack."),
 }
 _EXTRA_OF = {

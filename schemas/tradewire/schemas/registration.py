@@ -16,6 +16,8 @@ from tradewire.schemas.registry import RegistryIds, subject_of
 from tradewire.schemas.registry_admin import REQUESTS_AT_ONCE, RegistryAdmin
 from tradewire.schemas.topics import Topics
 
+_SUBJECTS_LISTED_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -71,13 +73,17 @@ class Registrar:
         Raises:
             RegistryUnavailable, RegistryRefused.
         """
+        there = self._admin.subjects()
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            return [item for items in pool.map(self._look_up, self._subjects.values()) for item in items]
+            found = pool.map(
+                lambda subject: self._look_up(self._subjects[subject], _may_be_there(subject, there)), self._subjects
+            )
+            return [item for items in found for item in items]
 
-    def _look_up(self, items: Sequence[Registration]) -> list[Registration]:
+    def _look_up(self, items: Sequence[Registration], is_there: bool) -> list[Registration]:
         found = []
         for item in items:
-            known = self._admin.find(item.subject, item.schema.text)
+            known = self._admin.find(item.subject, item.schema.text) if is_there else None
             if known is not None:
                 self._ids.remember(item.schema, item.topic, known.id)
             found.append(Registration(item.schema, item.topic, None if known is None else known.id))
@@ -92,9 +98,11 @@ class Registrar:
         missing = {item.subject for item in items if item.id is None}
         if not missing:
             return []
-        there = set(self._admin.subjects())
+        there = self._admin.subjects()
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            found = pool.map(lambda subject: self._check(subject, subject in there, level), sorted(missing))
+            found = pool.map(
+                lambda subject: self._check(subject, _may_be_there(subject, there), level), sorted(missing)
+            )
         return [finding for findings in found for finding in findings]
 
     def _check(self, subject: str, is_there: bool, level: CompatibilityLevel | None) -> list[CatalogueFinding]:
@@ -170,3 +178,8 @@ class Registrar:
             kind = RegistryUnavailable if isinstance(error, RegistryUnavailable) else RegistrationFailed
             raise kind(text, registered=sorted(done), missing=left) from error
         return done
+
+
+def _may_be_there(subject: str, listed: Sequence[str]) -> bool:
+    """Apicurio lists no more than a thousand subjects unless told otherwise: a full list proves no absence."""
+    return len(listed) >= _SUBJECTS_LISTED_MAX or subject in listed
