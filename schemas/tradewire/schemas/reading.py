@@ -29,14 +29,14 @@ _REASON_CHARACTERS_MAX: Final = 500
 class NewerVersion(MalformedRecord):
     """Raised when a record cannot be read because its version is later than those of this catalogue.
 
-    Operator: upgrade the reader, then drive its dead letters again; the record is intact.
+    Operator: upgrade the reader; the record is intact, where the reader put its dead letters.
     """
 
 
 class UpcastFailed(MalformedRecord):
     """Raised when an upcaster raises or returns data that do not fit its version; names type, versions and field.
 
-    Author: correct the upcaster, then drive the dead letters again; the record is intact.
+    Author: correct the upcaster; the record is intact, where the reader put its dead letters.
     """
 
 
