@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tradewire.schemas._compiled_decoder import Decoder
 from tradewire.schemas.catalogue_check import check_history
 from tradewire.schemas.compatibility import Direction, Rule, Severity
 
+_FILE = Path(__file__).with_name("compatibility_java.jsonl")
+JAVA = [json.loads(line) for line in _FILE.read_text().splitlines()]
 PRICE = {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 18}
 
 
@@ -36,6 +39,17 @@ def test_avros_incompatible_pairs_break_the_same_rule_at_the_same_place(
 
     assert [(rule, detail, location)] == [(item.rule, item.detail, item.location) for item in found]
     assert all(item.message and item.fix for item in found)
+
+
+@pytest.mark.parametrize("case", JAVA, ids=range(len(JAVA)))
+def test_generated_pairs_are_judged_as_avros_java_implementation_judged_them(case: dict[str, Any]) -> None:
+    """``compatibility_java.jsonl``: generated pairs with the answer of Avro 1.12.1 itself, rules, places and messages."""
+    found = can_read(case["reader"], case["writer"])
+
+    if case["found"] == "ambiguous":
+        assert [Rule.AMBIGUOUS_ALIAS] == [item.rule for item in found]
+    else:
+        assert case["found"] == [[item.rule.value, item.location, item.detail] for item in found]
 
 
 def test_several_findings_come_in_the_order_of_the_fields() -> None:
