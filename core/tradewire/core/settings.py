@@ -122,7 +122,8 @@ class PublisherSettings(_Section):
     ``spool_folder`` is where events wait on disk while no broker answers (``tradewire.producers.spool``); one publisher
     has it for itself. ``spool_synchronous`` is SQLite's: with NORMAL what was accepted survives the death of the
     process, with FULL also that of the machine, for one fsync per event. ``transactional_id`` names this instance of
-    the service over its restarts, for ``Publisher.transaction``.
+    the service over its restarts, for ``Publisher.transaction``. ``tracing`` "auto" makes spans once the service has
+    configured an OpenTelemetry tracer provider.
     """
 
     source: str = "tradewire"
@@ -141,6 +142,7 @@ class PublisherSettings(_Section):
     spool_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     transactional_id: str | None = Field(default=None, min_length=1)
     transaction_timeout_ms: int = Field(default=60_000, ge=1_000, le=900_000)
+    tracing: Literal["auto", "on", "off"] = "auto"
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -99,21 +100,25 @@ class ColumnCalls(Sender):
             raise
         route = self._routes[type]
         prefix = FRAME.pack(MAGIC, self.contract.schema_ids.id_of(latest, route.topic))
-        for low in range(first_row, table.rows, _PART_ROWS):
-            high = min(low + _PART_ROWS, table.rows)
-            try:
-                self._publish_part(route, encoder, prefix, table, envelope, source or self.source, low, high)
-            except TradewireError as error:
-                if self.counts_full or not isinstance(error, QueueFull):
-                    self.ledger.refuse(error)
-                raise
-        return max(0, table.rows - first_row)
+        count = max(0, table.rows - first_row)
+        no_context: AbstractContextManager[list[OutHeader]] = nullcontext([])
+        with self._tracing.batch(route, count) if self._tracing.is_on() else no_context as context:
+            for low in range(first_row, table.rows, _PART_ROWS):
+                high = min(low + _PART_ROWS, table.rows)
+                rows = self._rows(route, encoder, prefix, table, envelope, low, high)
+                try:
+                    self._produce_rows(route, rows, source or self.source, context)
+                except TradewireError as error:
+                    if self.counts_full or not isinstance(error, QueueFull):
+                        self.ledger.refuse(error)
+                    raise
+        return count
 
-    def _publish_part(
-        self, route: Route, encoder: ColumnEncoder, prefix: bytes, table: Columns, envelope: _Envelope, source: str,
-        low: int, high: int,
-    ) -> None:  # fmt: skip
-        """Rows of ``[low, high)``: all of them, or those before the first that is refused, and then its error."""
+    def _rows(
+        self, route: Route, encoder: ColumnEncoder, prefix: bytes, table: Columns, envelope: _Envelope, low: int,
+        high: int,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        """Rows of ``[low, high)``, encoded: all, or those before the first that is refused, and then its error."""
         part = table.part(low, high)
         errors: list[EventInvalid] = []
         found = encoder.encode(prefix, part, high - low)
@@ -141,12 +146,13 @@ class ColumnCalls(Sender):
         if made["correlation_id"] and not made["causation_id"]:
             causes = repeat(None)
         times = made["time_ns"] or repeat(None)
-        rows = zip(range(low, low + count), found, subjects, ids, flows, causes, times, strict=False)
-        self._produce_rows(route, rows, source)
+        yield from zip(range(low, low + count), found, subjects, ids, flows, causes, times, strict=False)
         if bad is not None:
             raise bad
 
-    def _produce_rows(self, route: Route, rows: Iterable[tuple[Any, ...]], source: str) -> None:
+    def _produce_rows(
+        self, route: Route, rows: Iterable[tuple[Any, ...]], source: str, context: list[OutHeader]
+    ) -> None:
         """The hot path: what ``_send`` does, with everything that is equal for all rows taken out of the loop."""
         topic, produce, settle, now, bytes_max = route.topic, route.produce, self._settle, time.time_ns, self._bytes_max
         ce_source: OutHeader = ("ce_source", source.encode())
@@ -172,6 +178,8 @@ class ColumnCalls(Sender):
             ]
             if cause is not None:
                 headers[7:7] = rare_headers(cause, None, None)
+            if context:
+                headers += context
             report: Settle = settle
             if not route.published % _SERVE_EVERY:
                 route.lane.poll(0)

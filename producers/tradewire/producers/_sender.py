@@ -21,6 +21,7 @@ from tradewire.producers.breaker import BreakerState
 from tradewire.producers.delivery import delivery_error, principal_of
 from tradewire.producers.errors import PublisherForked, QueueFull
 from tradewire.producers.spool import Spool
+from tradewire.producers.telemetry import TracedSettle, Tracing
 from tradewire.schemas import Contract, format_time_ns
 
 _log = get_logger(__name__)
@@ -50,6 +51,9 @@ class Sender:
         self._refusal: PublishError | None = None
         # The digits of the current second and its text: one tuple, so that threads see both or neither.
         self._second = ("none yet", "")
+        self._tracing = Tracing(self._limits.tracing, self._servers, settings.kafka.client_id)
+        # Asked anew now and then, as a service may configure its traces after it has made its publisher.
+        self._traces = self._tracing.is_on()
         self._lanes: dict[str, Lane] = {}
         self._making_lane = threading.Lock()
         self.spool: Spool | None = None
@@ -133,6 +137,7 @@ class Sender:
         """The hot path. librdkafka takes headers as text and makes UTF-8 of them itself, which is cheaper than here."""
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
+        traced: Settle | None = None
         try:
             route = self._routes.get(type)
             if route is None:
@@ -155,10 +160,13 @@ class Sender:
             ]
             if causation_id is not None or sequence is not None or tags:
                 headers[7:7] = rare_headers(causation_id, sequence, tags)
+            if self._traces:
+                settle = traced = self._traced(route, subject, value, headers, settle)
             if not route.published % _SERVE_EVERY:
                 route.lane.poll(0)
                 route.lane.turns.taken += 1
                 settle = self.ledger.timed(settle)
+                self._traces = self._tracing.is_on()
             try:
                 # By position, as keywords cost a third more: topic, value, key, partition, callback, (its alias), time.
                 route.produce(route.topic, value, subject, -1, settle, None, 0, headers)
@@ -169,11 +177,20 @@ class Sender:
         except TradewireError as error:
             if self.counts_full or not isinstance(error, QueueFull):
                 self.ledger.refuse(error)
+                if isinstance(traced, TracedSettle):
+                    traced.refused(error)
             raise
         # No call stands between reading and writing, so no other thread gets in.
         route.published += 1
         if self._refusal is not None:  # closed by another thread meanwhile, which may have missed this event
             self._give_up(0.0)
+
+    def _traced(self, route: Route, subject: str, value: bytes, headers: list[OutHeader], settle: Settle) -> Settle:
+        """Events without a handle have no span of their own: they carry the active one."""
+        if settle == self._settle:
+            self._tracing.inject(headers)
+            return settle
+        return self._tracing.begin(route, subject, value, headers, settle)
 
     def _time_text(self, time_ns: int, digits: str) -> str:
         """The text of a time; all but its nanoseconds is kept for the other events of the same second."""

@@ -148,6 +148,24 @@ class AsyncPublisher(AsyncConvenienceCalls):
                 taken += 1
         return taken
 
+    async def publish_columns(self, type: str, columns: Any, *, first_row: int = 0, **envelope: Any) -> int:
+        """``Publisher.publish_columns`` in a thread; waits for room on the loop. Cancelled, the thread goes on until
+        the queue is full or all rows are taken: ask ``outcome`` how many were.
+        """
+        row, deadline = first_row, time.monotonic() + self._block_seconds
+        while True:
+            try:
+                call = self._publisher.publish_columns
+                return row - first_row + await asyncio.to_thread(call, type, columns, first_row=row, **envelope)
+            except QueueFull as error:
+                reached = int(str(error.context["row"]))
+                if reached > row:
+                    row, deadline = reached, time.monotonic() + self._block_seconds
+                elif time.monotonic() >= deadline:
+                    self._publisher.ledger.refuse(error)
+                    raise
+                await asyncio.sleep(_FULL_RETRY_SECONDS)
+
     async def _one_of_many(self, event: Event | TypedData, taken: int) -> None:
         name = event.type if isinstance(event, Event) else event.event_type
         if name not in self._prepared:
