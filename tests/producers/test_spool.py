@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from tradewire.core.settings import KafkaSettings
 from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
 from tradewire.producers import (
+    AsyncPublisher,
     BreakerState,
     DeliveryUnknown,
     LeftInSpool,
@@ -97,14 +100,14 @@ def once_in_order(run: str, count: int) -> dict[str, list[int]]:
     return {f"{run}:{subject}": list(range(subject, count, SUBJECTS)) for subject in range(min(SUBJECTS, count))}
 
 
-@pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
-    """A broker of this test's own, to be killed, with the topics of trades and of warnings."""
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """A broker of these tests' own, to be killed, with topics for trades and warnings; it runs when a test ends."""
     try:
         find_java()
     except ToolMissing as error:
         pytest.skip(f"no broker can be started here: {error}")
-    with local_kafka(tmp_path / "kafka") as kafka:
+    with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
         settings = load_settings(kafka={"bootstrap_servers": kafka.bootstrap_servers})
         topics = Contract.load(settings, schema_ids=FixedIds()).topics
         TopicAdmin(settings.kafka).ensure({name: topics[name] for name in ("market.events", "system.events")})
@@ -204,8 +207,8 @@ def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka,
     reader = Reader(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers))
     run, before = new_id(), reader.ends("market.events")
     service = Service(tmp_path, run)
-    process = service.start(own_kafka.bootstrap_servers, "hold", count=12_000, pace=2_000)
-    wait_until(lambda: service.accepted > 2_000, within_s=60, alive=process.poll)
+    process = service.start(own_kafka.bootstrap_servers, "hold", count=8_000, pace=2_000)
+    wait_until(lambda: service.accepted > 1_500, within_s=60, alive=process.poll)
     if outage == "killed":
         own_kafka.kill()
     else:
@@ -220,8 +223,8 @@ def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka,
     for node in own_kafka.nodes.values():
         node.resume()
     own_kafka.start()
-    assert service.finish(own_kafka.bootstrap_servers, "drain", first=12_000, count=100) == "closed 0 0 0"
-    assert arrived(reader, before, run) == once_in_order(run, 12_100)
+    assert service.finish(own_kafka.bootstrap_servers, "drain", first=8_000, count=100) == "closed 0 0 0"
+    assert arrived(reader, before, run) == once_in_order(run, 8_100)
     reader.close()
 
 
@@ -261,6 +264,67 @@ def test_a_handle_says_that_its_event_is_in_the_spool(tmp_path: Path, trade: dic
         assert not left.value.retriable
     with pytest.raises(PublisherClosed):
         publisher.publish(TRADE, trade, subject="x")
+
+
+async def test_coroutines_have_the_spool_too(settings: Settings, reader: Reader, tmp_path: Path) -> None:
+    """What was accepted without a broker is delivered by the next publisher, and the loop never stood still."""
+    run, before = new_id(), reader.ends("market.events")
+
+    def made(bootstrap: str) -> AsyncPublisher:
+        own = load_settings(
+            kafka={"bootstrap_servers": bootstrap}, publisher={"spool_folder": tmp_path, "breaker_probe_ms": 100}
+        )
+        return AsyncPublisher(own, Contract.load(own, schema_ids=FixedIds()))
+
+    early = made(NOWHERE)
+    for number in range(300):
+        await early.publish(TRADE, TRADE_DATA, subject=f"{run}:{number % SUBJECTS}", sequence=number)
+        if number == 100:
+            await asyncio.to_thread(wait_until, lambda: early.breaker_state == "open", within_s=30)
+    assert (await early.close(0)).in_spool == 300
+
+    async with made(settings.kafka.bootstrap_servers) as late:
+        assert await late.flush(60) == 0
+
+    assert arrived(reader, before, run) == once_in_order(run, 300)
+
+
+def test_a_forked_child_leaves_the_spool_to_its_parent(tmp_path: Path) -> None:
+    """The child is refused and ends; the parent goes on, and after its death nobody holds the folder."""
+    script = f"""
+        import os, sys, time
+        from pathlib import Path
+        from tests.producers.test_spool import NOWHERE, TRADE, TRADE_DATA, spooling
+        from tradewire.producers import PublisherForked
+        publisher = spooling(NOWHERE, Path({str(tmp_path)!r}))
+        publisher.publish(TRADE, TRADE_DATA, subject="x")
+        while publisher.breaker_state != "open":
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            try:
+                publisher.publish(TRADE, TRADE_DATA, subject="x")
+            except PublisherForked:
+                print("refused", flush=True)
+            time.sleep(1)
+            sys.exit(0)
+        publisher.publish(TRADE, TRADE_DATA, subject="x")
+        os.waitpid(child, 0)
+        publisher.publish(TRADE, TRADE_DATA, subject="x")
+        print("in spool", publisher.close(0).in_spool, flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
+
+    assert "refused" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-1] == "in spool 3"
+    spooling(NOWHERE, tmp_path).close(0)
 
 
 def test_a_spool_belongs_to_one_publisher(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tradewire.core import (
     UnknownEventType,
     get_logger,
 )
-from tradewire.producers import DeliveryUnknown, EventTooLarge, QueueFull
+from tradewire.producers import DeliveryUnknown, EventTooLarge, QueueFull, SpoolFull
 
 _log = get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
@@ -135,7 +135,7 @@ def problem_of(error: TradewireError) -> Problem:
         return invalid_event([FieldError("/data", error.message)])
     if isinstance(error, EventTooLarge):
         return Problem(413, "event-too-large", "The event is too large", error.message)
-    if isinstance(error, QueueFull):
+    if isinstance(error, QueueFull | SpoolFull):
         return away("queue-full", "Too many events are waiting for the broker", error)
     if isinstance(error, DeliveryUnknown) and error.retriable:
         return away("delivery-unknown", "It is unknown whether the event was written", error)
