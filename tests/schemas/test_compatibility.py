@@ -43,7 +43,7 @@ def test_avros_incompatible_pairs_break_the_same_rule_at_the_same_place(
 
 @pytest.mark.parametrize("case", JAVA, ids=range(len(JAVA)))
 def test_generated_pairs_are_judged_as_avros_java_implementation_judged_them(case: dict[str, Any]) -> None:
-    """``compatibility_java.jsonl``: generated pairs with the answer of Avro 1.12.1 itself, rules, places and messages."""
+    """``compatibility_java.jsonl``: generated pairs with the answer of Avro 1.12.1: rules, places and messages."""
     found = can_read(case["reader"], case["writer"])
 
     if case["found"] == "ambiguous":
