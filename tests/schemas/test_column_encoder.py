@@ -132,15 +132,3 @@ def test_a_column_too_many_or_too_few_is_named() -> None:
         encoder.check_names(["b"])
     with pytest.raises(EventInvalid, match="column 'c' is no field"):
         encoder.check_names(["a", "c"])
-
-
-def test_a_dict_with_all_fields_and_one_without_defaults_become_the_same_bytes() -> None:
-    """Two ways through the generated code."""
-    fields = [{"name": "a", "type": "int"}, {"name": "b", "type": "string", "default": "x"}]
-    encode = EncoderFactory({"type": "record", "name": "Made", "fields": fields}, "made v1").encoder(b"")
-
-    assert encode({"a": 1, "b": "x"}) == encode({"a": 1}) == b"\x02\x02x"
-    with pytest.raises(EventInvalid, match="'b'"):
-        encode({"a": 1, "b": 2})
-    with pytest.raises(EventInvalid, match="'c'"):
-        encode({"a": 1, "c": 2})
