@@ -240,3 +240,12 @@ def test_an_insert_still_uploading_is_seen_and_a_killed_one_never_lands(server: 
     assert b"Code: 394." in answer
     assert server.text(f"SELECT count() FROM {table}") == "0\n"
     assert not query_is_running(server, f"late_{table}")
+
+
+def test_a_refusal_that_quotes_bytes_of_a_row_keeps_its_code(server: Running) -> None:
+    """The engine's message is then no UTF-8; a client goes by the code (469: a constraint is violated)."""
+    server.text("CREATE TABLE quoted (s String, CONSTRAINT c CHECK s = 'x') ENGINE = Null")
+    refused = server.insert("quoted FORMAT TSV", b"\xc5\xff\n")
+
+    assert "469" == refused.headers["X-ClickHouse-Exception-Code"], refused.text
+    assert "VIOLATED_CONSTRAINT" in refused.text

@@ -30,6 +30,9 @@ R = TypeVar("R")
 # system.processes, where it is found again (see processes.py); log_comment stays the client's own.
 MARKER: Final = "stream_like_engine_insert_queue"
 
+# How chDB raises: a message that quotes bytes of a row is no UTF-8 and comes as the failure to decode it.
+_FAILURES: Final = (RuntimeError, UnicodeDecodeError)
+
 # clickhouse-local's defaults that differ from a server's.
 _SERVER_DEFAULTS: Final = {"implicit_select": "0", "allow_introspection_functions": "0"}
 
@@ -66,7 +69,7 @@ class RowStream:
         """The next block, encoded by itself; empty at the end. Raises ClickHouseError."""
         try:
             chunk = self._stream.fetch()
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise errors.from_engine(error) from error
         if chunk is None:
             return b""
@@ -96,7 +99,7 @@ class Handle:
         """Run one statement to its end and hold its rows. Raises ClickHouseError."""
         try:
             result = self._connection.query(sql, format, params=dict(parameters or {}))
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise errors.from_engine(error) from error
         body = result.bytes() if result.size() else b""
         statistics = Statistics(
@@ -128,7 +131,7 @@ class Handle:
         """Begin a select whose blocks are fetched one by one. Raises ClickHouseError."""
         try:
             return RowStream(self._connection.send_query(sql, format, params=dict(parameters)))
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise errors.from_engine(error) from error
 
     def use(self, database: str) -> None:
@@ -204,7 +207,7 @@ class Engine:
         """A fresh handle with the engine's own settings. Raises ClickHouseError."""
         try:
             return Handle(chdb.connect(self._address))
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise errors.from_engine(error) from error
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

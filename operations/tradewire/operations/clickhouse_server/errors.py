@@ -111,7 +111,8 @@ def from_engine(error: BaseException) -> ClickHouseError:
     """
     if isinstance(error, ClickHouseError):
         return error
-    text = str(error)
+    # A message that quotes bytes of a row cannot be had as text, but is in the exception all the same.
+    text = error.object.decode("utf-8", "backslashreplace") if isinstance(error, UnicodeDecodeError) else str(error)
     parsed = _parse(text)
     if parsed is None:
         return ClickHouseError(1002, text or type(error).__name__)
