@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from tests.processors.pure import PureWorker
@@ -179,3 +180,22 @@ def test_sigterm_commits_what_was_done_and_a_restart_repeats_nothing(broker: Bro
     worker.wait_until_done()
     after = {topic: len(broker.log(topic)) for topic in before}
     assert after == {**before, "flows.steps": before["flows.steps"] + 1, "flows.state": before["flows.state"] + 1}
+
+
+def test_an_id_that_no_registry_knows_holds_its_partition_for_a_while_and_not_for_ever(
+    broker: Broker, worker: RunningWorker, tmp_path: Path
+) -> None:
+    worker.kill()
+    made = Workload(9, "unknown.")
+    trade, later = made.trade(), made.trade()
+    value = broker.contract.codec.encode(trade.type, trade.data, "market.events")
+    stray = FRAME.pack(0, 888_888) + value[FRAME.size :]
+    broker.produce("market.events", later.subject.encode(), stray, encode_headers(trade))
+    broker.publish([later])
+    with RunningWorker(broker, "impatient", tmp_path / "impatient", unknown_schema_wait_ms=500) as impatient:
+        impatient.wait_until_done()
+        (letter,) = [letter for letter in broker.log("deadletter.impatient") if letter.value == stray]
+        reason = dict(letter.headers)["__dlq.errors.message"]
+        assert reason is not None and b"888888" in reason
+        assert "waiting for a schema" in impatient.log_file.read_text()
+        assert broker.read_models()["last_price"][later.subject]["trade_count"] == 1

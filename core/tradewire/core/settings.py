@@ -157,7 +157,8 @@ class PublisherSettings(_Section):
 class WorkerSettings(_Section):
     """The Faust worker: its group, its state folder, the ceilings of a batch, and files of what it watches for.
 
-    ``deadline_grace_ms`` is added to the deadlines of declared flows: what an event needs from Kafka to the worker.
+    ``deadline_grace_ms`` is added to deadlines of flows and patterns: what an event needs from Kafka to the worker.
+    Records whose schema id the registry does not know are waited for ``unknown_schema_wait_ms``, then dead letters.
     """
 
     group: str = "tradewire-worker"
@@ -167,6 +168,8 @@ class WorkerSettings(_Section):
     flows_file: Path | None = None
     patterns_file: Path | None = None
     deadline_grace_ms: int = Field(default=500, ge=0)
+    # Below the time after which a worker that gets no schema begins anew.
+    unknown_schema_wait_ms: int = Field(default=60_000, ge=0, le=100_000)
     # How long the group waits for a worker that says nothing before others get its partitions.
     session_timeout_ms: int = Field(default=30_000, ge=6_000, le=300_000)
     metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
@@ -207,6 +210,14 @@ class ClickHouseSettings(_Section):
     password: SecretStr = SecretStr("")
     secure: bool = False
     timeout_ms: int = Field(default=60_000, ge=1_000)
+
+
+class RetentionSettings(_Section):
+    """How long ClickHouse keeps what it has stored: the policy, the folder of archives, when cleanup is due (UTC)."""
+
+    policy_file: Path | None = None
+    archive_folder: Path = Path(".tradewire/archive")
+    daily_at: str = Field(default="03:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
 class GatewaySettings(_Section):
@@ -253,6 +264,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     sink: SinkSettings = SinkSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    retention: RetentionSettings = RetentionSettings()
     gateway: GatewaySettings = GatewaySettings()
     local: LocalSettings = Field(default_factory=LocalSettings)
     log: LogSettings = LogSettings()

@@ -112,6 +112,7 @@ class Engine:
         leave: Callable[[str], None],
         clock: Clock | None = None,
         deadline_grace_ms: int = 0,
+        unknown_schema_wait_ms: int = 60_000,
     ) -> None:
         self.ledger: Ledger[Any] = Ledger()
         self._folds = folds
@@ -130,6 +131,8 @@ class Engine:
         self._settled_number = 0
         self._clock = clock or SystemClock()
         self._grace_ns = deadline_grace_ms * NS_PER_MS
+        self._unknown_schema_wait_ms = unknown_schema_wait_ms
+        self._unknown_since: dict[str, float] = {}
         self._timers = Timers()
         self._timed = {table.name: table for table in TIMED_TABLES}
         self._sweeping = False
@@ -138,8 +141,9 @@ class Engine:
     async def accept(self, records: Mapping[Any, Sequence[RawRecord]]) -> None:
         """Folds records, in offset order per partition, and queues what comes of it. Returns when the next may come.
 
-        Blocks while ``IN_FLIGHT_MAX`` batches are not settled, and while a schema cannot be had (then the process ends
-        after ``REGISTRY_WAIT_MS_MAX``).
+        Blocks while ``IN_FLIGHT_MAX`` batches are not settled, and while a schema cannot be had: while the registry is
+        away (the process ends after ``REGISTRY_WAIT_MS_MAX``, to begin anew), and for ``unknown_schema_wait_ms`` from
+        when the registry first answered that it does not know an id; then its records are dead letters.
         """
         if self._settler is None:
             self._settler = asyncio.create_task(self._settle_all())
@@ -267,8 +271,14 @@ class Engine:
     def _read_one(self, record: RawRecord) -> tuple[RawRecord, Read | None, TradewireError | None]:
         try:
             return record, self._folds.read(record), None
-        except (RegistryUnavailable, UnknownSchemaId):
+        except RegistryUnavailable:
             raise
+        except UnknownSchemaId as error:
+            now = time.monotonic()
+            waited_s = now - self._unknown_since.setdefault(str(error), now)  # the text names the id
+            if waited_s * 1000 < self._unknown_schema_wait_ms:
+                raise
+            return record, None, error
         except TradewireError as error:
             return record, None, error
 

@@ -157,6 +157,7 @@ class Worker:
             metrics=metrics,
             leave=leave,
             deadline_grace_ms=settings.worker.deadline_grace_ms,
+            unknown_schema_wait_ms=settings.worker.unknown_schema_wait_ms,
         )
         self.app.on_rebalance_complete.connect(self._on_tables_whole, weak=False)
 
