@@ -17,15 +17,15 @@ TYPE: Final = "system.warning.raised"
 
 
 def announce(contract: Contract, lane: Lane, component: str, outage: Outage) -> None:
-    """Queues a ``system.warning.raised`` of type ``broker_unreachable``; failing that, the log has it. Not counted as
+    """Queues a ``system.warning.raised`` of type ``delivery_interrupted``; failing that, the log has it. Not counted as
     published: nobody asked for it.
     """
     id = new_id()
     data = {
         "component": component,
-        "warning_type": "broker_unreachable",
-        "message": f"No broker answered for {outage.duration_ms} ms; {outage.spooled} events waited on disk meanwhile "
-        f"and {outage.turned_away} found no room there.",
+        "warning_type": "delivery_interrupted",
+        "message": f"Deliveries stood still for {outage.duration_ms} ms; {outage.spooled} events waited on disk, and "
+        f"{outage.turned_away} found no room there.",
         "details": {
             "duration_ms": str(outage.duration_ms),
             "spooled": str(outage.spooled),

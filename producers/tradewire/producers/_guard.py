@@ -114,7 +114,7 @@ class Guard:
             if spool is not None:
                 self._before = (spool.accepted, spool.turned_away)
                 spool.open()
-            _log.warning("no broker answers", pending=sight.pending, spooling=spool is not None)
+            _log.warning("deliveries stand still", pending=sight.pending, spooling=spool is not None)
         self.breaker = new
 
     def _tell(self, duration_ns: int) -> None:
@@ -123,7 +123,7 @@ class Guard:
             duration_ns // 1_000_000, accepted - self._before[0], turned_away - self._before[1], self._topics
         )
         _log.warning(
-            "brokers answer again", duration_ms=outage.duration_ms, spooled=outage.spooled, refused=outage.turned_away
+            "deliveries go on", duration_ms=outage.duration_ms, spooled=outage.spooled, refused=outage.turned_away
         )
         self._over(outage)
 
