@@ -29,6 +29,18 @@ def _publish(settings: Settings, options: Options) -> Any:
     return PublishStudy(settings, options)
 
 
+def _publish_latency(settings: Settings, options: Options) -> Any:
+    from benchmarks.publish_paced import LatencyStudy
+
+    return LatencyStudy(settings, options)
+
+
+def _publish_wire(settings: Settings, options: Options) -> Any:
+    from benchmarks.publish_paced import WireStudy
+
+    return WireStudy(settings, options)
+
+
 def _sink(settings: Settings, options: Options) -> Any:
     from benchmarks.sink import SinkStudy
 
@@ -55,13 +67,21 @@ def _codec(_settings: Settings, options: Options) -> Any:
 
 STUDIES: Final[dict[str, Callable[[Settings, Options], Any]]] = {
     "publish": _publish,
+    "publish_latency": _publish_latency,
+    "publish_wire": _publish_wire,
     "sink": _sink,
     "projection": _projection,
     "replay": _replay,
     "codec": _codec,
 }
 # Rows that are measured together with others are asked for by their own name too.
-_PART_OF: Final = {"projection_quix": "projection", "encode": "codec", "decode": "codec"}
+_PART_OF: Final = {
+    **dict.fromkeys(("publish_many", "publish_columns", "publish_aiokafka", "publish_faststream"), "publish"),
+    **{f"publish_wire_{codec}": "publish_wire" for codec in ("none", "lz4", "zstd")},
+    "projection_quix": "projection",
+    "encode": "codec",
+    "decode": "codec",
+}
 _NEED_ENGINE: Final = frozenset({"sink", "replay"})
 
 

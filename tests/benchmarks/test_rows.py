@@ -13,7 +13,9 @@ import benchmarks.publish
 import pytest
 from benchmarks.log import produce_ready
 from benchmarks.measure import NotVerified, Options
-from benchmarks.publish import LIMIT, OURS, PEER, PublishStudy
+from benchmarks.memory import growth, resident_mib
+from benchmarks.publish import AIOKAFKA, COLUMNS, FASTSTREAM, LIMIT, MANY, OURS, PEER, PublishStudy
+from benchmarks.publish_paced import percentiles
 from benchmarks.report import Run
 from benchmarks.trades import Ready
 from tests.benchmarks.test_report import KEYS
@@ -25,7 +27,11 @@ REPO = Path(__file__).resolve().parents[2]
 
 def test_every_contender_delivers_every_event_the_first_before_its_clock_starts(settings: Settings) -> None:
     with closing(PublishStudy(settings, Options(events=200))) as study:
-        assert {name: study.measure(name, 1).events for name in study.contenders} == {OURS: 199, PEER: 199, LIMIT: 199}
+        counts = {
+            name: study.measure(name, 1).events for name in study.contenders if name not in (AIOKAFKA, FASTSTREAM)
+        }
+        assert counts == dict.fromkeys((OURS, PEER, MANY, COLUMNS, LIMIT), 199)
+        assert study.measure(AIOKAFKA, 1).events == 99
 
 
 def test_a_run_that_loses_a_record_is_not_a_measurement(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,14 +51,16 @@ def test_the_command_measures_prints_and_writes_the_row(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--rows", "publish", "--quick", "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = json.loads((tmp_path / "latest.json").read_text())
+    rows = json.loads((tmp_path / "latest.json").read_text())
+    assert [row["row"] for row in rows[:3]] == ["publish", "publish_many", "publish_columns"]
+    row = rows[0]
     assert list(row) == KEYS
-    assert row["row"] == "publish"
     assert row["vs_peer"] == pytest.approx(row["ours_per_s"] / row["peer_per_s"], rel=0.01)
     assert row["vs_limit"] == pytest.approx(row["ours_per_s"] / row["limit_per_s"], rel=0.01)
     assert row["holds"] is (row["vs_peer"] >= row["bar_vs_peer"] and row["vs_limit"] >= row["bar_vs_limit"])
     details = json.loads((tmp_path / "details.json").read_text())
-    assert set(details["studies"]["publish"]["contenders"]) == {OURS, PEER, LIMIT}
+    study = details["studies"]["publish"]
+    assert set(study["contenders"]) | set(study["skipped"]) == {OURS, PEER, MANY, COLUMNS, LIMIT, AIOKAFKA, FASTSTREAM}
     assert str(Path.home()) not in json.dumps(details)
 
 
@@ -63,6 +71,7 @@ def test_every_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["row"]: row for row in json.loads((tmp_path / "latest.json").read_text())}
+    assert {"publish_latency", "publish_wire_lz4", "publish_wire_zstd"} <= set(rows)
     assert {"publish", "sink", "projection", "projection_quix", "replay", "encode", "decode"} <= set(rows)
     assert all(list(row) == KEYS for row in rows.values())
     assert rows["replay"]["peer_per_s"] is None
@@ -75,3 +84,23 @@ def test_an_unknown_row_is_refused_by_name() -> None:
     )
     assert done.returncode == 2
     assert "publsh" in done.stderr
+
+
+def test_percentiles_are_of_all_calls() -> None:
+    """One slow call in a thousand is the 99.9th percentile and not the 99th."""
+    assert percentiles([1_000] * 998 + [50_000, 90_000]) == {
+        "call_p50_us": 1.0,
+        "call_p99_us": 1.0,
+        "call_p999_us": 90.0,
+        "call_max_us": 90.0,
+    }
+
+
+def test_growth_is_from_the_first_events_to_the_last() -> None:
+    """One peak between them is none."""
+    assert growth([100.0] * 20 + [500.0] + [110.0] * 29) == pytest.approx(0.1)
+
+
+def test_publishing_keeps_nothing_of_what_was_delivered(settings: Settings) -> None:
+    """A short form of the curve in the README: memory of 150,000 events, when the first fifth has filled the pools."""
+    assert growth(resident_mib(settings, 150_000)) < 0.25
