@@ -69,7 +69,7 @@ def state(settings: Settings) -> str | None:
     return status.state if status is not None else None
 
 
-def stored(settings: Settings, where: str = "1") -> int:
+def stored(settings: Settings, where: str = "topic != 'flow.events'") -> int:
     client = clickhouse_connect.get_client(host="127.0.0.1", port=settings.clickhouse.port)
     return int(client.command(f"SELECT count() FROM tradewire.events WHERE {where}"))
 

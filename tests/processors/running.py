@@ -26,7 +26,6 @@ _NOT_YET = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
 )
 CONSUMED = ("market.events", "trading.events", "system.events", "risk.events", STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
-NO_PATTERNS_FILE = Path(__file__).with_name("no_patterns.yaml")
 
 
 def steps_about(found: dict[str, dict[str, Any]], prefix: str) -> int:
@@ -163,7 +162,7 @@ class _LogReader(PureWorker):
 class RunningWorker:
     """``python -m tradewire.processors.worker`` as a process, with a group and a data folder of its own.
 
-    It watches no patterns and no deadline ends, unless told: what it writes is then a fold of the log alone.
+    No deadline ends unless told: what it writes is then a fold of the log alone.
     """
 
     def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int | Path) -> None:
@@ -179,7 +178,6 @@ class RunningWorker:
             "TRADEWIRE_WORKER__GROUP": group,
             "TRADEWIRE_WORKER__DATA_FOLDER": str(folder),
             "TRADEWIRE_WORKER__DEADLINE_GRACE_MS": str(3_600_000),
-            "TRADEWIRE_WORKER__PATTERNS_FILE": str(NO_PATTERNS_FILE),
             **{f"TRADEWIRE_WORKER__{name.upper()}": str(value) for name, value in worker_settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -11,6 +11,7 @@ from tests.processors.running import Broker, RunningWorker
 from tests.waiting import wait_until
 
 from tradewire.core import new_id
+from tradewire.processors import read_progress
 from tradewire.schemas import Event
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
@@ -23,6 +24,9 @@ FLOWS = f"""flows:
     steps: [{{ name: accepted, any_of: [trading.order.accepted], within: {WITHIN_S} s }}]
 """
 BASE = {"account": "acc", "symbol": "S", "venue": "v"}
+
+
+ALL_PATTERNS = Path(__file__).with_name("all_patterns.yaml")
 
 
 def order(type: str, order_id: str, cause: Event | None = None) -> Event:
@@ -52,13 +56,21 @@ def said(broker: Broker, order_id: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_worker_killed_before_a_deadline_tells_of_it_once_after_its_restart(
+def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restart(
     own_broker: Broker, tmp_path: Path
 ) -> None:
+    """A deadline of a declared flow, and the third of three risk alerts."""
     broker = own_broker
     flows_file = tmp_path / "flows.yaml"
     flows_file.write_text(FLOWS)
-    worker = RunningWorker(broker, "deadlines", tmp_path / "data", deadline_grace_ms=0, flows_file=flows_file)
+    worker = RunningWorker(
+        broker,
+        "deadlines",
+        tmp_path / "data",
+        deadline_grace_ms=0,
+        flows_file=flows_file,
+        patterns_file=ALL_PATTERNS,
+    )
     with worker:
         # A worker that is up and has nothing to catch up with.
         broker.publish([order("trading.order.created", "deadline.warm")])
@@ -66,12 +78,14 @@ def test_a_worker_killed_before_a_deadline_tells_of_it_once_after_its_restart(
         created = order("trading.order.created", "deadline.o1")
         good = order("trading.order.created", "deadline.o2")
         broker.publish([created, good, order("trading.order.accepted", "deadline.o2", good)])
+        broker.publish([risk_alert("a"), risk_alert("b")])
         worker.wait_until_done()
         before_kill = said(broker, "deadline.o1")
         worker.kill()
         assert before_kill == [], "killed too late to prove anything"
         assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
         worker.start()
+        broker.publish([risk_alert("c")])
         wait_until(lambda: said(broker, "deadline.o1"), within_s=90, alive=worker.process.poll)
         (flow,) = [one for one in broker.read_models()["flow"].values() if one["correlation_id"] == created.id]
         assert (flow["status"], flow["runs"][0]["waiting_step"]) == ("STALLED", "accepted")
@@ -84,4 +98,64 @@ def test_a_worker_killed_before_a_deadline_tells_of_it_once_after_its_restart(
         assert [fact for fact, _ in said(broker, "deadline.o1")] == facts
         assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
         assert broker.read_models()["flow"][created.id]["status"] == "COMPLETED"
+        wait_until(lambda: alarms(broker), within_s=60, alive=worker.process.poll)
+        worker.wait_until_done()
+        assert len(alarms(broker)) == 1
         assert worker.stop() == 0
+
+
+def test_deadlines_go_with_their_partitions_to_the_worker_that_takes_over(own_broker: Broker, tmp_path: Path) -> None:
+    broker = own_broker
+    flows_file = tmp_path / "flows.yaml"
+    flows_file.write_text(FLOWS)
+    first, second = (
+        RunningWorker(
+            broker,
+            "takeover",
+            tmp_path / name,
+            deadline_grace_ms=0,
+            flows_file=flows_file,
+            session_timeout_ms=6_000,
+        )
+        for name in ("first", "second")
+    )
+    with first:
+        wait_until(lambda: broker.publish(warm()) and read_progress(first.folder), within_s=60)
+        with second:
+            wait_until(lambda: broker.publish(warm()) and read_progress(second.folder), within_s=90)
+            orders = [order("trading.order.created", f"takeover.{number}") for number in range(8)]
+            broker.publish(orders)
+            first.wait_until_done()
+            first.kill()
+            wait_until(
+                lambda: all(said(broker, one.subject) for one in orders), within_s=150, alive=second.process.poll
+            )
+            second.wait_until_done()
+            heard = [said(broker, one.subject) for one in orders]
+            # Who is killed between telling and noting it down leaves it to the next, who tells it under the same id.
+            assert [{fact for fact, _ in facts} for facts in heard] == [{"flow.run.stalled"}] * len(orders)
+            assert [len(set(facts)) for facts in heard] == [1] * len(orders)
+
+
+def warm() -> list[Event]:
+    """Something for every partition, so that each worker has something to commit."""
+    return [order("trading.order.accepted", f"warm.{new_id()}") for _ in range(6)]
+
+
+def alarms(broker: Broker) -> list[bytes | None]:
+    """Ids of the risk alerts that the worker itself has raised."""
+    headers = [dict(record.headers) for record in broker.log("risk.events")]
+    return [one["ce_id"] for one in headers if one["ce_source"] == b"tradewire.processors/deadlines"]
+
+
+def risk_alert(name: str) -> Event:
+    data = {"alert_id": f"alert.{name}", "rule": "margin", "message": "low", "account": "alerts.acc"}
+    return Event(
+        id=new_id(),
+        type="risk.alert.raised",
+        data=data,
+        source="tests",
+        subject=data["alert_id"],
+        time_ns=time.time_ns(),
+        correlation_id=new_id(),
+    )

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tradewire.operations.demo.chart import Candle
-from tradewire.operations.demo.checks import Client
+from tradewire.operations.demo.checks import PUBLISHED, Client
 
 _CANDLES_MAX = 60
 
 
 def events_per_type(client: Client) -> list[tuple[str, int]]:
-    """Types by how many events they have."""
-    rows = client.query("SELECT type, count() FROM events GROUP BY type ORDER BY count() DESC, type").result_rows
+    """Types by how many events they have, of what was published by others than the worker."""
+    rows = client.query(
+        f"SELECT type, count() FROM events WHERE {PUBLISHED} GROUP BY type ORDER BY count() DESC, type"
+    ).result_rows
     return [(type, count) for type, count in rows]
 
 
