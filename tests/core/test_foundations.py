@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import threading
 
 import pytest
@@ -92,6 +93,54 @@ def test_json_logs_carry_the_correlation(capsys: pytest.CaptureFixture[str]) -> 
         "causation_id": "event-1",
     }.items() <= (line.items())
     assert ("warning", "worker") == (line["level"], line["component"])
+
+
+def test_every_line_in_a_flow_carries_it_whoever_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Our loggers and the standard library's (librdkafka's lines come that way), below and outside of the flow."""
+    configure_logs(format="json", component="worker")
+    with correlation("flow-1"):
+        get_logger("tradewire.test").info("root")
+        with correlation("flow-1", "event-1"):
+            logging.getLogger("a.library").warning("from a library")
+            get_logger("tradewire.test").error("said otherwise", correlation_id="own")
+            try:
+                raise ValueError("bad")
+            except ValueError:
+                logging.getLogger("a.library").exception("with a traceback")
+    get_logger("tradewire.test").info("outside")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.strip().splitlines()]
+    assert [(line["event"], line.get("correlation_id"), line.get("causation_id")) for line in lines] == [
+        ("root", "flow-1", None),
+        ("from a library", "flow-1", "event-1"),
+        ("said otherwise", "own", "event-1"),
+        ("with a traceback", "flow-1", "event-1"),
+        ("outside", None, None),
+    ]
+    assert "ValueError: bad" in lines[3]["exception"]
+    assert {(line["component"], "timestamp" in line, line["logger"]) for line in lines} == {
+        ("worker", True, "tradewire.test"),
+        ("worker", True, "a.library"),
+    }
+
+
+def test_lines_of_tasks_carry_the_flow_of_their_own_task(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where they take turns."""
+    configure_logs(format="json")
+
+    async def work(flow: str) -> None:
+        with correlation(flow):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                get_logger("tradewire.test").info(flow)
+
+    async def main() -> None:
+        await asyncio.gather(work("one"), work("two"))
+
+    asyncio.run(main())
+    lines = [json.loads(line) for line in capsys.readouterr().err.strip().splitlines()]
+    assert len(lines) == 6
+    assert all(line["event"] == line["correlation_id"] for line in lines)
 
 
 def test_every_error_is_of_one_tree_and_says_when_it_is_raised() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from array import array
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ import pyarrow as pa
 import pytest
 from tests.producers.records import Reader, headers_of
 
-from tradewire.core import EventInvalid, Settings, correlation, derived_id
-from tradewire.producers import EventTooLarge, Publisher, QueueFull
+from tradewire.core import EventInvalid, Settings, correlation, derived_id, load_settings
+from tradewire.producers import AsyncPublisher, EventTooLarge, Publisher, QueueFull
 from tradewire.producers.columns import Columns, values
-from tradewire.schemas import Contract, Event, read_event
+from tradewire.schemas import Contract, Event, FixedIds, read_event
 
 TYPE = "market.trade.reported"
 START_NS = 1_723_161_255_342_000_001
@@ -214,6 +215,36 @@ def test_a_full_queue_names_the_row_to_go_on_with(settings: Settings, contract: 
     outcome = publisher.close(30)
 
     assert (outcome.published, outcome.unknown) == (50, 0)
+
+
+async def test_coroutines_publish_columns_and_wait_for_room_on_the_loop(settings: Settings, contract: Contract) -> None:
+    """More rows than the queue has places: the loop runs on, and every row is taken once."""
+    small = settings.publisher.model_copy(update={"queue_messages_max": 20, "linger_ms": 50, "block_ms_max": 30_000})
+    async with AsyncPublisher(settings.model_copy(update={"publisher": small}), contract) as publisher:
+        turns = 0
+        call = asyncio.create_task(publisher.publish_columns(TYPE, trades(200, "test.coroutines")))
+        while not call.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        assert await call == 200
+        assert await publisher.flush(30) == 0
+        outcome = publisher.outcome
+
+    assert (outcome.published, outcome.unknown) == (200, 0)
+    assert turns > 10
+
+
+async def test_a_table_that_finds_no_room_says_so_to_a_coroutine(trade: dict[str, Any]) -> None:
+    """After ``block_ms_max`` without a single row taken."""
+    settings = load_settings(
+        kafka={"bootstrap_servers": "127.0.0.1:9"}, publisher={"queue_messages_max": 5, "block_ms_max": 50}
+    )
+    publisher = AsyncPublisher(settings, Contract.load(settings, schema_ids=FixedIds()))
+    with pytest.raises(QueueFull) as caught:
+        await publisher.publish_columns(TYPE, {name: [value] * 9 for name, value in trade.items()})
+    outcome = await publisher.close(0)
+
+    assert caught.value.context["row"] == outcome.published == outcome.unknown == 5
 
 
 def test_a_row_that_is_too_large_is_named(publisher: Publisher) -> None:
