@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tradewire.core import StackError
-from tradewire.core.settings import Settings
+from tradewire.core.settings import RetentionSettings, Settings
 from tradewire.operations.stack import (
     Child,
     Part,
@@ -49,6 +49,13 @@ def _must_agree(settings: Settings) -> None:
         )
 
 
+def _archive_folder(settings: Settings) -> Path:
+    """The one that was set, else one beside the other data of the stack."""
+    given = settings.retention.archive_folder
+    default = RetentionSettings().archive_folder
+    return settings.local.data_folder / "archive" if given == default else given
+
+
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment in which a child process loads the same addresses and folders, wherever it runs."""
     local = settings.local
@@ -67,11 +74,15 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "WORKER__DATA_FOLDER": local.data_folder / "worker",
         "WORKER__METRICS_PORT": settings.worker.metrics_port or WORKER_METRICS_PORT,
         "SINK__METRICS_PORT": settings.sink.metrics_port or SINK_METRICS_PORT,
+        "RETENTION__ARCHIVE_FOLDER": _archive_folder(settings),
+        "RETENTION__DAILY_AT": settings.retention.daily_at,
         "LOCAL__KAFKA_PORT": local.kafka_port,
         "LOCAL__KAFKA_CONTROLLER_PORT": local.kafka_controller_port,
         "LOCAL__REGISTRY_PORT": local.registry_port,
         "LOG__FORMAT": "json",
     }
+    if settings.retention.policy_file is not None:
+        values["RETENTION__POLICY_FILE"] = settings.retention.policy_file
     absolute = {key: value.absolute() if isinstance(value, Path) else value for key, value in values.items()}
     return {f"TRADEWIRE_{key}": str(value) for key, value in absolute.items()}
 
@@ -147,6 +158,13 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             pending=pending_port(_HOST, sink_port),
             depends_on=("setup", "clickhouse"),
             ports={"metrics": sink_port},
+        ),
+        command_part(
+            "retention",
+            [sys.executable, "-m", "tradewire.operations.retention_daily"],
+            log_file=log_folder / "retention.log",
+            env=env,
+            depends_on=("setup", "clickhouse"),
         ),
         Part(
             name="gateway",

@@ -14,8 +14,8 @@ from tradewire.core import get_logger, new_id
 from tradewire.core.errors import KafkaUnavailable, ReplayError
 from tradewire.core.settings import Settings
 from tradewire.sinks.digest import Digest, Digester, write_lines
-from tradewire.sinks.raw_history import RawHistory
 from tradewire.sinks.records import Record
+from tradewire.sinks.retention.archived_history import ArchivedHistory
 from tradewire.sinks.topic_target import TopicTarget
 
 _log = get_logger(__name__)
@@ -109,7 +109,7 @@ class Replay:
                 "allow.auto.create.topics": False,
             }
         )
-        self._history: RawHistory | None = None
+        self._history: ArchivedHistory | None = None
         self.next_offset: int | None = None
         self._from: dict[Source, int] = {"history": 0, "kafka": 0}
 
@@ -253,9 +253,9 @@ class Replay:
             )
         return int(found[0]), int(found[1])
 
-    def _raw(self) -> RawHistory:
+    def _raw(self) -> ArchivedHistory:
         if self._history is None:
-            self._history = RawHistory(self._settings.clickhouse)
+            self._history = ArchivedHistory(self._settings)
         return self._history
 
     def _from_history(self, wanted: OffsetRange, segment: Segment, allow_gaps: bool) -> Iterator[Record]:

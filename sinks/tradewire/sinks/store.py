@@ -148,6 +148,10 @@ class Store:
             )
         )
 
+    def insert_values(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        """Runs an INSERT of parameters. Raises ClickHouseUnavailable; whether it ran is then unknown."""
+        self._ask(lambda client: client.command(sql, parameters=dict(parameters), settings={"async_insert": 0}))
+
     def delete_offsets(self, table: str, topic: str, partition: int, lo: int, hi: int) -> None:
         """Deletes the rows of offsets ``lo`` to ``hi``, inclusive, and returns when they are gone.
 

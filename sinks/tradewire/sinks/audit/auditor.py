@@ -124,7 +124,8 @@ class Auditor:
 
         audit = PartitionAudit(
             committed, uncommitted, stored, topic, partition,
-            width=self._width, compacted=self._is_compacted(topic), on_records=on_records,
+            width=self._width, compacted=self._is_compacted(topic),
+            tables_from=stored.archived_to(topic, partition, "tables"), on_records=on_records,
         )  # fmt: skip
         self._compare(audit, position, lo, end, total)
         if extent.rows and extent.offset_max >= position.end and wanted.hi is None:

@@ -35,10 +35,12 @@ def compare_keys(
     stored: Iterable[tuple[bytes, int, bool]],
     stored_to: int,
     dead: set[int],
+    deleted_to: int = 0,
 ) -> Compared:
     """Pure but for taking keys out of ``in_kafka``. ``dead`` are offsets that became dead letters instead of rows.
 
-    A key whose newest record lies at or above ``stored_to`` on either side is still on its way and not judged.
+    Below ``deleted_to`` retention has deleted rows. A key whose newest record lies at or above ``stored_to`` on either
+    side is still on its way and not judged.
     """
     compared = Compared(records=len(in_kafka))
     found: list[tuple[int, Anomaly]] = []
@@ -66,7 +68,9 @@ def compare_keys(
             compared.dead_letters += 1
         else:
             found.append((offset, Anomaly.LOST_WRITE))
-    compared.note(merge(found))
+    kept = [(offset, anomaly) for offset, anomaly in found if offset >= deleted_to or anomaly is not Anomaly.LOST_WRITE]
+    compared.gaps[Gap.ARCHIVED] += len(found) - len(kept)
+    compared.note(merge(kept))
     return compared
 
 
@@ -89,6 +93,7 @@ def audit_compacted(
 
     in_kafka = newest_of_keys(messages(), f"{topic}[{partition}]")
     rows = stored.newest_of_keys(table, topic, partition) if stored.has_table(table) else ()
-    compared = compare_keys(in_kafka, rows, position.stored_to or 0, dead)
+    deleted_to = stored.archived_to(topic, partition, "tables")
+    compared = compare_keys(in_kafka, rows, position.stored_to or 0, dead, deleted_to)
     compared.gaps = Counter({gap: count for gap, count in compared.gaps.items() if count})
     return compared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -20,6 +20,7 @@ _LAYOUTS_MAX: Final = 16
 _WHERE: Final = (
     "topic = {topic:String} AND partition = {partition:Int32} AND offset >= {lo:Int64} AND offset < {end:Int64}"
 )
+_OF: Final = {"topic": "table_name = ''", "tables": "table_name != ''"}
 # A column set that only the tables of event types have.
 _TYPED_COLUMNS: Final = ("topic", "partition", "offset", "id", "version", "subject", "occurred_at")
 _NOT_TYPED: Final = ("events", "dead_letters")
@@ -72,15 +73,19 @@ class StoredRows:
         at = {"topic": topic, "partition": partition, "lo": lo, "end": end}
         return int(self._ask(f"SELECT count() FROM ({self._offsets_of(_NOT_TYPED)})", at)[0][0])
 
-    def archived_to(self, topic: str, partition: int) -> int:
-        """Retention has deleted what lies below, by its own ledger; 0 when it never did."""
+    def archived_to(self, topic: str, partition: int, what: Literal["topic", "tables"] = "topic") -> int:
+        """Retention has deleted what lies below, by its own ledger; 0 when it never did.
+
+        Of the topic as a whole, or (``tables``) from at least one of the tables of event types or read models.
+        """
         if not self.has_table(RETENTION_LEDGER):
             return 0
         sql = (
-            f"SELECT max(end) FROM {self._database}.{RETENTION_LEDGER} "
-            "WHERE topic = {topic:String} AND partition = {partition:Int32} AND step = 'deleting'"
+            f"SELECT max(hi) + 1 FROM {self._database}.{RETENTION_LEDGER} WHERE step = 'deleting' "
+            f"AND topic = {{topic:String}} AND partition = {{partition:Int32}} AND {_OF[what]} HAVING count() > 0"
         )
-        return int(self._ask(sql, {"topic": topic, "partition": partition})[0][0])
+        rows = self._ask(sql, {"topic": topic, "partition": partition})
+        return int(rows[0][0]) if rows else 0
 
     def sums(self, topic: str, partition: int, lo: int, end: int, width: int) -> Mapping[int, tuple[BucketSum, int]]:
         """The sum of each bucket of a range that has rows, and how many of them are dead letters."""
