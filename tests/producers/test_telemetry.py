@@ -209,6 +209,19 @@ def test_publishing_needs_no_sdk(settings: Settings) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def test_an_instrumentation_of_the_client_does_not_inject_a_second_context() -> None:
+    """Such packages replace ``confluent_kafka.Producer`` by a class that writes ``traceparent`` too."""
+    code = (
+        "import sys, confluent_kafka; real = confluent_kafka.Producer; "
+        "confluent_kafka.Producer = type('Instrumented', (real,), {}); "
+        "from tradewire.core.settings import Settings; "
+        "from tradewire.producers._lanes import Lane; "
+        "sys.exit(type(Lane('bulk', Settings(), {}, print).producer) is not real)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
 def test_the_metrics_have_the_names_that_dashboards_expect(publisher: Publisher, trade: dict[str, Any]) -> None:
     """Counters end in _total, times are in seconds, no label holds an id."""
     publisher.publish(TYPE, trade, subject=SUBJECT).result(30)

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
+
+# From where it is defined: an instrumentation that replaces the class in confluent_kafka would inject a second context.
+from confluent_kafka.cimpl import Producer
 
 from tradewire.core import Settings
 from tradewire.producers._client import Turns, producer_config, serve

@@ -29,7 +29,7 @@ class Route:
         self.encode = contract.codec.encoder(type, self.topic)
         self.lane = lane
         self.produce = produce
-        self.ce_type: OutHeader = ("ce_type", type)
+        self.ce_type: OutHeader = ("ce_type", type.encode())
         self.published = 0
 
 
