@@ -27,7 +27,7 @@ def half_open() -> Breaker:
 
 def test_it_opens_at_once_when_every_broker_is_gone_and_events_wait() -> None:
     """librdkafka's word is enough, and the start of the outage is kept."""
-    assert (BreakerState.OPEN, 1) == (opened().state, opened().opened_ns)
+    assert (BreakerState.OPEN, 1, True) == (opened().state, opened().opened_ns, opened().away)
 
 
 def test_an_idle_publisher_does_not_open() -> None:
@@ -89,6 +89,9 @@ def test_old_rows_open_it_without_calling_the_broker_away() -> None:
     breaker = Breaker.made(stall_ms=STALL_MS, probe_ms=PROBE_MS, now_ns=5, opened=True)
     assert (BreakerState.OPEN, False, True) == (breaker.state, breaker.away, breaker.wants_probe(5))
 
+    for _ in range(2):
+        breaker = breaker.look(Sight(now_ns=6, pending=0, settled=0, answered=False))
+        assert not breaker.away
     assert breaker.look(Sight(now_ns=6, pending=0, settled=0, answered=False)).away
 
 

@@ -216,8 +216,8 @@ def test_sigterm_without_a_broker_says_what_is_unknown(settings: Settings, reade
     assert code == 143
     assert "unknown" not in said
     own = settings.model_copy(update={"publisher": settings.publisher.model_copy(update={"spool_folder": tmp_path})})
-    with Publisher(own, Contract.load(own, schema_ids=FixedIds())):
-        pass
+    with Publisher(own, Contract.load(own, schema_ids=FixedIds())) as publisher:
+        assert publisher.flush(90) == 0
     assert numbers(reader, before, run) == {f"{run}:{key}": list(range(key, 50_000, 7)) for key in range(7)}
 
 

@@ -138,6 +138,7 @@ def test_a_crash_at_any_step_of_the_drain_neither_loses_nor_doubles(
 
     with spooling(bootstrap, tmp_path / "spool") as late:
         publish_numbers(late, run, range(600, 650))
+        assert late.flush(90) == 0
     assert late.outcome.in_spool == 0
     assert arrived(reader, before, run) == once_in_order(run, 650)
 

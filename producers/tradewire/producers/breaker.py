@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+# On a busy machine one probe may time out though a broker is there.
+_UNANSWERED_AWAY: Final = 3
 
 
 class BreakerState(StrEnum):
@@ -52,7 +55,7 @@ class Breaker:
     settled: int = 0
     down: bool = False
     proven: bool = False
-    unanswered: bool = False
+    unanswered: int = 0
 
     @classmethod
     def made(cls, *, stall_ms: int, probe_ms: int, now_ns: int, opened: bool = False) -> Self:
@@ -64,8 +67,8 @@ class Breaker:
 
     @property
     def away(self) -> bool:
-        """Open, and not only because a spool had events from the start: no broker did answer."""
-        return self.state is BreakerState.OPEN and self.unanswered
+        """Open, and not only because a spool had events from the start: then three probes must have failed."""
+        return self.state is BreakerState.OPEN and self.unanswered >= _UNANSWERED_AWAY
 
     def wants_probe(self, now_ns: int) -> bool:
         """Whether a broker should be asked now; the answer goes into the next sight."""
@@ -89,7 +92,12 @@ class Breaker:
             opened = self.opened_ns if self.opened_ns is not None else sight.now_ns
             due = sight.now_ns + self.probe_ns
             return replace(
-                now, state=BreakerState.OPEN, opened_ns=opened, probe_ns_due=due, down=False, unanswered=True
+                now,
+                state=BreakerState.OPEN,
+                opened_ns=opened,
+                probe_ns_due=due,
+                down=False,
+                unanswered=_UNANSWERED_AWAY,
             )
         if self.state is BreakerState.HALF_OPEN and sight.drained and (idle or now.proven):
             return replace(now, state=BreakerState.CLOSED, opened_ns=None)
@@ -99,5 +107,5 @@ class Breaker:
         if sight.answered:
             return replace(self, state=BreakerState.HALF_OPEN, progress_ns=sight.now_ns, down=False, proven=False)
         if sight.answered is False:
-            return replace(self, probe_ns_due=sight.now_ns + self.probe_ns, unanswered=True)
+            return replace(self, probe_ns_due=sight.now_ns + self.probe_ns, unanswered=self.unanswered + 1)
         return self
