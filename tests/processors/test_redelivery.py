@@ -31,7 +31,7 @@ class ModelWorker:
     """The engine's steps over lists and dicts: what is delivered stands, what is in memory goes with a crash."""
 
     def __init__(self) -> None:
-        self.folds = Folds(CONTRACT, source="tests", candle_interval_ms=INTERVAL_MS, patterns=PATTERNS)
+        self.folds = Folds(CONTRACT, source="worker", candle_interval_ms=INTERVAL_MS, patterns=PATTERNS)
         self.logs: dict[str, list[Record]] = defaultdict(list)
         self.changelog: dict[tuple[str, str], bytes] = {}
         self.committed: dict[str, int] = defaultdict(int)
