@@ -16,7 +16,7 @@ from tradewire.schemas.headers import SEQUENCE_DIGITS, Header, format_time_ns
 from tradewire.sinks.audit import Anomaly, Finding, Gap
 from tradewire.sinks.audit.buckets import Buckets, BucketSum, differing, stretches
 from tradewire.sinks.audit.compacted import compare_keys, newest_of_keys
-from tradewire.sinks.audit.findings import StoredRow, classify, classify_tables, merge, ranges
+from tradewire.sinks.audit.findings import StoredRow, classify, classify_tables, joined, merge, ranges, without
 from tradewire.sinks.audit.heal import plan_repairs
 from tradewire.sinks.audit.kafka_reader import NotAuditable
 from tradewire.sinks.audit.report import AuditReport, PartitionReport, counted
@@ -107,6 +107,28 @@ def test_ranges_hold_the_same_offsets(offsets: set[int]) -> None:
 
     assert sorted(offsets) == [at for lo, hi in found for at in range(lo, hi + 1)]
     assert all(later[0] > earlier[1] + 1 for earlier, later in pairwise(found))
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair))), max_size=8)
+
+
+def offsets_of(found: list[tuple[int, int]]) -> set[int]:
+    return {at for lo, hi in found for at in range(lo, hi + 1)}
+
+
+@given(RANGES, RANGES)
+def test_ranges_without_others_hold_what_is_in_the_first_alone(
+    found: list[tuple[int, int]], taken: list[tuple[int, int]]
+) -> None:
+    assert offsets_of(found) - offsets_of(taken) == offsets_of(without(found, taken))
+    assert ranges(sorted(offsets_of(found))) == joined(found)
+
+
+def test_a_repair_of_a_lost_history_costs_no_memory_per_offset() -> None:
+    lost = [Finding(lo, lo + 10**9, Anomaly.LOST_WRITE, 10**9 + 1) for lo in range(0, 10**13, 10**12)]
+    (repair,) = plan_repairs(report_of(*lost), delete=True)
+
+    assert 10 == len(repair.insert)
 
 
 def test_neighbours_with_the_same_anomaly_are_one_finding() -> None:
@@ -202,13 +224,15 @@ def test_a_repair_without_deletion_only_adds() -> None:
         Finding(7, 8, Anomaly.LOST_WRITE, 2),
         Finding(8, 8, Anomaly.TABLE_PHANTOM, 1),
         Finding(9, 9, Anomaly.PHANTOM, 1),
+        Finding(100, 200, Anomaly.PHANTOM, 3),
     )
     (adding,) = plan_repairs(report, delete=False)
     (whole,) = plan_repairs(report, delete=True)
 
     assert ([(1, 2), (7, 7)], [], []) == (adding.insert, adding.replace, adding.delete)
-    assert {Anomaly.DUPLICATE: 1, Anomaly.TABLE_PHANTOM: 1, Anomaly.PHANTOM: 1, Anomaly.LOST_WRITE: 1} == adding.left
+    assert {Anomaly.DUPLICATE: 1, Anomaly.TABLE_PHANTOM: 1, Anomaly.PHANTOM: 4, Anomaly.LOST_WRITE: 1} == adding.left
     assert ([(1, 2), (7, 7)], [(5, 5), (8, 8)], [(9, 9)]) == (whole.insert, whole.replace, whole.delete)
+    assert {Anomaly.PHANTOM: 3} == whole.left
 
 
 @pytest.fixture(scope="module")

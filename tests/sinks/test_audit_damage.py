@@ -133,7 +133,10 @@ def damage(arena: Arena, topic: str) -> list[tuple[str, int, int]]:
 
 
 def test_every_damage_is_named_and_healed(arena: Arena) -> None:
-    """First only what is lost, then, where deletion is allowed, everything; each repair is proven by the next audit."""
+    """First only what is lost, then, where deletion is allowed, the rest; each repair is proven by the next audit.
+
+    What lies above Kafka's end is left to a human: a record may come there at any moment.
+    """
     topic = arena.topic("market")
     arena.send(topic, arena.events(200), 0)
     store_all(arena)
@@ -152,6 +155,8 @@ def test_every_damage_is_named_and_healed(arena: Arena) -> None:
     (whole,) = plan_repairs(left, delete=True)
     healer.heal(whole)
     healer.close()
+    assert [("phantom", 200, 5005)] == findings(audited(arena, topic))
+    command(arena, f"ALTER TABLE $events DELETE WHERE topic = '{topic}' AND offset = 5005")
     assert audited(arena, topic).equal
     assert arena.expected() == arena.stored()
 
@@ -200,8 +205,8 @@ def test_aborted_transactions_are_gaps_and_their_records_must_not_be_stored(aren
     (report, _) = audited(arena, topic).partitions
 
     assert (True, 40, 40) == (report.equal, report.records, report.rows)
-    # The marker of the third transaction lies above the sink's commit.
-    assert {Gap.ABORTED: 10, Gap.MARKER: 2, Gap.NOT_STORED_YET: 1} == report.gaps
+    # The marker of the third transaction lies above the sink's commit, and is nothing to be waited for.
+    assert {Gap.ABORTED: 10, Gap.MARKER: 2} == report.gaps
     for offset in (20, 25):
         insert_copy(arena, f"topic = '{topic}' AND offset = 0", offset)
 

@@ -1,5 +1,7 @@
 """From Kafka into ClickHouse, and out of both again: the sink, history, replay."""
 
+from tradewire.sinks.complete import CompleteUpTo
+from tradewire.sinks.complete_history import Answered, CompleteHistory
 from tradewire.sinks.digest import Digest, digest_of, read_file, without_replay_id
 from tradewire.sinks.flow import Flow, FlowStep, StoredEvent, flow_tree
 from tradewire.sinks.history import Answer, EventFilter, History, Page, PartitionCount, ReadPage, Stats
@@ -9,6 +11,9 @@ from tradewire.sinks.sink import Sink, sink_topics
 
 __all__ = [
     "Answer",
+    "Answered",
+    "CompleteHistory",
+    "CompleteUpTo",
     "Digest",
     "EventFilter",
     "Flow",

@@ -115,3 +115,33 @@ def ranges(offsets: Sequence[int]) -> list[tuple[int, int]]:
         else:
             found.append((offset, offset))
     return found
+
+
+def joined(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Any ranges as ascending ones that neither overlap nor touch."""
+    merged: list[tuple[int, int]] = []
+    for lo, hi in sorted(found):
+        if merged and lo <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], hi))
+        else:
+            merged.append((lo, hi))
+    return merged
+
+
+def without(found: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of the first ranges lies in none of the second. Costs the number of ranges, not of offsets."""
+    left: list[tuple[int, int]] = []
+    cuts = joined(taken)
+    at = 0
+    for lo, hi in joined(found):
+        while at < len(cuts) and cuts[at][1] < lo:
+            at += 1
+        for first, last in cuts[at:]:
+            if first > hi:
+                break
+            if lo < first:
+                left.append((lo, first - 1))
+            lo = last + 1
+        if lo <= hi:
+            left.append((lo, hi))
+    return left

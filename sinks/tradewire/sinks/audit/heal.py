@@ -9,7 +9,7 @@ from typing import Final
 from tradewire.core import get_logger, new_id
 from tradewire.core.settings import Settings
 from tradewire.schemas import Contract
-from tradewire.sinks.audit.findings import Anomaly, Finding, ranges
+from tradewire.sinks.audit.findings import Anomaly, joined, without
 from tradewire.sinks.audit.kafka_reader import KafkaReader
 from tradewire.sinks.audit.report import AuditReport, PartitionReport
 from tradewire.sinks.audit.stored_rows import StoredRows
@@ -75,34 +75,31 @@ def plan_repairs(report: AuditReport, *, delete: bool) -> Sequence[Repair]:
 
 
 def _plan(partition: PartitionReport, delete: bool) -> Repair:
-    offsets: dict[str, set[int]] = {"insert": set(), "replace": set(), "delete": set()}
+    lost: list[tuple[int, int]] = []
+    replaced: list[tuple[int, int]] = []
+    unexpected: list[tuple[int, int]] = []
     left: dict[Anomaly, int] = {}
     for finding in partition.findings:
-        if finding.anomaly is Anomaly.LOST_WRITE:
-            offsets["insert"] |= _offsets(finding)
-        elif partition.compacted or not delete:
-            left[finding.anomaly] = left.get(finding.anomaly, 0) + finding.offsets
-        elif finding.anomaly in _ONLY_DELETED:
-            offsets["delete"] |= _offsets(finding)
+        at, anomaly = (finding.lo, finding.hi), finding.anomaly
+        if anomaly is Anomaly.LOST_WRITE:
+            lost.append(at)
+            continue
+        # Above the end that Kafka had, records may come at any moment: what is stored there is for a human to judge.
+        if partition.compacted or not delete or finding.lo >= partition.position.end:
+            left[anomaly] = left.get(anomaly, 0) + finding.offsets
+        elif anomaly in _ONLY_DELETED:
+            unexpected.append(at)
         else:
-            offsets["replace"] |= _offsets(finding)
+            replaced.append(at)
     # A lost event whose typed row is still there shows as both: inserting it would double the typed row.
-    both = offsets["insert"] & {
-        offset for finding in partition.findings if finding.anomaly in _REPLACED for offset in _offsets(finding)
-    }
-    offsets["insert"] -= both
-    if delete:
-        offsets["replace"] |= both
-    elif both:
-        left[Anomaly.LOST_WRITE] = len(both)
+    damaged = [(found.lo, found.hi) for found in partition.findings if found.anomaly in _REPLACED]
+    insert = without(lost, damaged)
+    both = sum(hi - lo + 1 for lo, hi in joined(lost)) - sum(hi - lo + 1 for lo, hi in insert)
+    if both and not delete:
+        left[Anomaly.LOST_WRITE] = both
     # A typed row beside a row that Kafka does not have goes with it.
-    offsets["replace"] -= offsets["delete"]
-    insert, replace, gone = (ranges(sorted(offsets[name])) for name in ("insert", "replace", "delete"))
-    return Repair(partition.topic, partition.partition, insert, replace, gone, left)
-
-
-def _offsets(finding: Finding) -> set[int]:
-    return set(range(finding.lo, finding.hi + 1))
+    replace = without(replaced, unexpected)
+    return Repair(partition.topic, partition.partition, insert, replace, joined(unexpected), left)
 
 
 class Healer:
