@@ -182,8 +182,8 @@ class ColumnCalls(Sender):
                 headers += context
             report: Settle = settle
             if not route.published % _SERVE_EVERY:
-                route.lane.poll(0)
-                route.lane.turns.taken += 1
+                if route.lane.turns.due():
+                    route.lane.poll(0)
                 report = self.ledger.timed(settle)
             try:
                 if len(value) > bytes_max:

@@ -163,8 +163,8 @@ class Sender:
             if self._traces:
                 settle = traced = self._traced(route, subject, value, headers, settle)
             if not route.published % _SERVE_EVERY:
-                route.lane.poll(0)
-                route.lane.turns.taken += 1
+                if route.lane.turns.due():
+                    route.lane.poll(0)
                 settle = self.ledger.timed(settle)
                 self._traces = self._tracing.is_on()
             try:
