@@ -7,6 +7,7 @@ at the end. Tests share them: count by your own subjects, groups and databases.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from tradewire.operations.stack.cluster import local_kafka, local_registry
 from tradewire.schemas import Contract
 
 REPO = Path(__file__).resolve().parents[1]
+# Threads of librdkafka log to a stream that pytest has closed after the test that made the handler.
+logging.raiseExceptions = False
 
 
 @pytest.fixture(scope="session", autouse=True)

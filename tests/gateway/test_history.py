@@ -87,7 +87,7 @@ def test_a_stored_event_is_what_was_posted(client: httpx.Client, store: Stored) 
     assert {name: posted[name] for name in ("id", "topic", "partition", "offset", "time", "correlation_id")} == {
         name: event[name] for name in ("id", "topic", "partition", "offset", "time", "correlation_id")
     }
-    assert (body["type"], "desk-7", "cause-1", 3, {"desk": "7"}, 1) == (
+    assert (body["type"], "desk-7", "cause-1", 3, {"desk": "7"}, 2) == (
         event["type"],
         event["source"],
         event["causation_id"],
@@ -184,7 +184,7 @@ def test_pages_hold_every_event_once(client: httpx.Client, store: Stored) -> Non
         ("order=random", "order", "'newest' or 'oldest'"),
         ("cursor=abc", "cursor", "not given out"),
         ("from=yesterday", "from", "RFC 3339"),
-        ("to=2024-08-08T00:00:00", "to", "no offset"),
+        ("to=2024-08-08T00:00:00", "to", "with an offset"),
         ("from=2024-08-08T00:00:00+02:00", "from", "%2B"),
         ("partition=x", "partition", "whole number"),
         ("tpye=market.trade.reported", "tpye", "is not a parameter"),
