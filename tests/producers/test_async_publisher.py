@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.producers.records import Reader, headers_of
+from tests.waiting import wait_until
 
 from tradewire.core import EventInvalid, Settings, correlation, load_settings, new_id
 from tradewire.producers import AsyncPublisher, DeliveryUnknown, PublisherClosed, QueueFull
@@ -92,7 +93,7 @@ async def test_a_full_queue_holds_up_the_task_and_not_the_loop(trade: dict[str, 
     counting.cancel()
 
     assert turns > 20
-    assert publisher.pending == 5
+    wait_until(lambda: publisher.pending == 5)
     outcome = await publisher.close(0)
     assert outcome.unknown == 5
 

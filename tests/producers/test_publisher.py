@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from tests.producers.records import Reader, headers_of
+from tests.waiting import wait_until
 
 from tradewire.core import (
     EventInvalid,
@@ -259,7 +260,7 @@ def test_waiting_for_a_handle_ends_at_its_deadline(offline_contract: Contract, t
         delivery.result(0.05)
 
     assert not delivery.done()
-    assert publisher.pending == 1
+    wait_until(lambda: publisher.pending == 1)  # log lines that are not served yet count too
     publisher.close(0)
 
 
@@ -282,7 +283,7 @@ def test_an_event_that_breaks_the_contract_is_not_taken(
         publisher.publish(TRADE, trade, subject="x")
 
     assert publisher.outcome.published == 0
-    assert publisher.pending == 0
+    wait_until(lambda: publisher.pending == 0)
 
 
 def test_an_unknown_type_is_refused_with_its_neighbours(publisher: Publisher) -> None:
@@ -333,7 +334,7 @@ def test_a_full_queue_is_waited_for_and_then_said(offline_contract: Contract, tr
 
     assert 0.14 <= time.monotonic() - started < 5
     assert refused.value.retriable
-    assert publisher.pending == publisher.outcome.published == 10
+    wait_until(lambda: publisher.pending == publisher.outcome.published == 10)
     publisher.close(0)
 
 
@@ -411,8 +412,7 @@ def test_an_event_over_the_limit_is_not_taken(offline_contract: Contract) -> Non
     with pytest.raises(EventTooLarge, match="event_bytes_max is 2000"):
         publisher.publish("setup.message.received", message, subject="1")
 
-    assert publisher.pending == 0
-    publisher.close(0)
+    assert publisher.close(0).published == 0
 
 
 def test_headers_over_the_limit_are_not_taken(offline_contract: Contract, trade: dict[str, Any]) -> None:

@@ -394,7 +394,7 @@ def test_without_a_spool_an_outage_is_still_noticed(trade: dict[str, Any]) -> No
     wait_until(lambda: publisher.breaker_state == "open", within_s=30)
 
     publisher.publish(TRADE, trade, subject="x")
-    assert publisher.pending == 2
+    wait_until(lambda: publisher.pending == 2)
     publisher.close(0)
     with pytest.raises(DeliveryUnknown):
         delivery.result(0)

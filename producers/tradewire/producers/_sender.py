@@ -231,7 +231,10 @@ class Sender:
 
     @property
     def pending(self) -> int:
-        """Events whose delivery is not settled yet, those in the spool among them."""
+        """Events whose delivery is not settled yet, those in the spool among them.
+
+        For a moment also librdkafka's own news, a lost connection for instance, until its thread has read them.
+        """
         waiting = self.spool.waiting if self.spool is not None else 0
         return sum(len(lane.producer) for lane in self._lanes.values()) + waiting
 
