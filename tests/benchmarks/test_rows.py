@@ -66,13 +66,14 @@ def test_the_command_measures_prints_and_writes_the_row(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
+def test_every_other_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(tmp_path)]
+    command += ["--rows", "publish_latency,publish_wire,sink,projection,replay,encode"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["row"]: row for row in json.loads((tmp_path / "latest.json").read_text())}
     assert {"publish_latency", "publish_wire_lz4", "publish_wire_zstd"} <= set(rows)
-    assert {"publish", "sink", "projection", "projection_quix", "replay", "encode", "decode"} <= set(rows)
+    assert {"sink", "projection", "projection_quix", "replay", "encode", "decode"} <= set(rows)
     assert all(list(row) == KEYS for row in rows.values())
     assert rows["replay"]["peer_per_s"] is None
     assert all(row["ours_per_s"] > 0 for row in rows.values())
