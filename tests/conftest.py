@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import java_or_skip
 from tests.waiting import http_answers, wait_until
 from tradewire.core import Settings, load_settings
 from tradewire.core.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from tradewire.operations.setup import apply_contract
-from tradewire.operations.stack import ToolMissing, find_java, free_ports
+from tradewire.operations.stack import free_ports
 from tradewire.operations.stack.cluster import local_kafka, local_registry
 from tradewire.schemas import Contract
 
@@ -36,13 +37,6 @@ def _settings_of_this_machine_do_not_count() -> None:
             del os.environ[name]
 
 
-def _need_java() -> None:
-    try:
-        find_java()
-    except ToolMissing as error:
-        pytest.skip(f"no broker can be started here: {error}")
-
-
 @pytest.fixture(scope="session")
 def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     """A running broker."""
@@ -50,7 +44,7 @@ def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSe
     if given:
         yield KafkaSettings(bootstrap_servers=given)
         return
-    _need_java()
+    java_or_skip()
     with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
 
@@ -62,7 +56,7 @@ def registry_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regi
     if given:
         yield RegistrySettings(url=given)
         return
-    _need_java()
+    java_or_skip()
     with local_registry(tmp_path_factory.mktemp("registry")) as registry:
         yield RegistrySettings(url=registry.url)
 

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 import pytest
+from tests.needs import java_or_skip
 
-from tradewire.operations.stack import Artifacts, Java, ToolMissing, default_cache_dir, find_java, resolve_artifacts
+from tradewire.operations.stack import Artifacts, Java, default_cache_dir, resolve_artifacts
 
 
 @pytest.fixture(scope="session")
 def java() -> Java:
-    try:
-        return find_java()
-    except ToolMissing as error:
-        pytest.skip(f"the local stack's servers cannot run here: {error}")
+    return java_or_skip()
 
 
 @pytest.fixture(scope="session")

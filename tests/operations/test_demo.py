@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.needs import market_file_or_skip
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -41,9 +42,7 @@ def test_killing_worker_sink_and_clickhouse_loses_and_doubles_nothing(tmp_path: 
 @pytest.mark.timeout(420)
 def test_real_trades_are_accounted_for_per_partition(market_data: Path, tmp_path: Path) -> None:
     """Every trade of the file is in Kafka and in ClickHouse once, and behind the last prices and candles."""
-    file = market_data / "binance_trades_20240808.csv.gz"
-    if not file.is_file():
-        pytest.skip(f"{file.name} is not in {market_data}")
+    file = market_file_or_skip(market_data, "binance_trades_20240808.csv.gz")
     done = demo(tmp_path, "--input", str(file))
 
     assert 0 == done.returncode, done.stdout[-4000:] + done.stderr[-4000:]

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.needs import java_or_skip
 from tests.processors.running import Broker
 
 from tradewire.core import load_settings
 from tradewire.core.settings import KafkaSettings, RegistrySettings
 from tradewire.operations.setup import apply_contract
-from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import local_kafka
 
 
 def _broker(registry: RegistrySettings, folders: pytest.TempPathFactory) -> Iterator[Broker]:
-    try:
-        find_java()
-    except ToolMissing as error:
-        pytest.skip(f"no broker can be started here: {error}")
+    java_or_skip()
     with local_kafka(folders.mktemp("kafka")) as kafka:
         settings = load_settings(
             kafka=KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).model_dump(),

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import java_or_skip
 from tests.producers.records import Reader, headers_of
 
 from tradewire.core import Settings, load_settings, new_id
-from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
 from tradewire.producers import Publisher
 from tradewire.schemas import Contract, FixedIds, TopicAdmin
@@ -23,10 +23,7 @@ TRADE = "market.trade.reported"
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[LocalKafka]:
     """A broker of this test's own, to be killed."""
-    try:
-        find_java()
-    except ToolMissing as error:
-        pytest.skip(f"no broker can be started here: {error}")
+    java_or_skip()
     with local_kafka(tmp_path) as kafka:
         yield kafka
 

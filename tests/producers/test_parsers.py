@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.needs import market_file_or_skip
 
 from tradewire.core import NS_PER_MS, load_settings
 from tradewire.producers import FeedError
@@ -374,9 +375,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def read_all(file: Path, parse: Any) -> list[FeedItem]:
     """All items of a file of the real market data."""
-    if not file.exists():
-        pytest.skip(f"{file.name} is not here")
-    with LineFile(file) as opened:
+    with LineFile(market_file_or_skip(file.parent, file.name)) as opened:
         return list(parse(opened))
 
 

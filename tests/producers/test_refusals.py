@@ -21,10 +21,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from prometheus_client import REGISTRY
+from tests.needs import java_or_skip
 from tests.producers.records import Reader, headers_of
 
 from tradewire.core import Settings, load_settings, new_id
-from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
 from tradewire.producers import DeliveryUnknown, NotAuthorised, Publisher, TransactionAborted
 from tradewire.schemas import Contract, FixedIds, TopicAdmin
@@ -37,10 +37,7 @@ ALERT_DATA = {"alert_id": "a", "rule": "r", "message": "m"}
 @pytest.fixture(scope="module")
 def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalKafka, Settings]]:
     """A broker with access control, on which nobody may write to ``market.events``."""
-    try:
-        find_java()
-    except ToolMissing as error:
-        pytest.skip(f"no broker can be started here: {error}")
+    java_or_skip()
     overrides = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",

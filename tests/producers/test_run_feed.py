@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import market_file_or_skip
 from tests.producers.records import Reader, headers_of
 
 from tradewire.core import NS_PER_SECOND, EventInvalid, load_settings, new_id
@@ -171,9 +172,7 @@ def test_unknown_deliveries_fail_the_run(trade: dict[str, Any]) -> None:
 
 def test_a_real_file_is_published_whole(publisher: Publisher, reader: Reader, market_data: Path) -> None:
     """78,638 trades: as many records more in the topic, none unknown."""
-    file = market_data / "binance_trades_20240808.csv.gz"
-    if not file.exists():
-        pytest.skip(f"{file.name} is not here")
+    file = market_file_or_skip(market_data, "binance_trades_20240808.csv.gz")
     before = sum(reader.ends("market.events").values())
 
     with LineFile(file) as lines:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import java_or_skip
 from tests.producers.records import Reader, headers_of
 from tests.producers.spooling_service import SUBJECTS
 from tests.producers.spooling_service import TRADE as TRADE_DATA
@@ -21,7 +22,6 @@ from tests.waiting import wait_until
 from tradewire.core import Settings, load_settings, new_id
 from tradewire.core.failpoints import EXIT_CODE
 from tradewire.core.settings import KafkaSettings
-from tradewire.operations.stack import ToolMissing, find_java
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
 from tradewire.producers import (
     AsyncPublisher,
@@ -103,10 +103,7 @@ def once_in_order(run: str, count: int) -> dict[str, list[int]]:
 @pytest.fixture(scope="module")
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """A broker of these tests' own, to be killed, with topics for trades and warnings; it runs when a test ends."""
-    try:
-        find_java()
-    except ToolMissing as error:
-        pytest.skip(f"no broker can be started here: {error}")
+    java_or_skip()
     with local_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
         settings = load_settings(kafka={"bootstrap_servers": kafka.bootstrap_servers})
         topics = Contract.load(settings, schema_ids=FixedIds()).topics

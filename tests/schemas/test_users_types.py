@@ -210,7 +210,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     assert "1048576" in said_of((FILE, b" " * (1 << 20) + b"{}"), folder=tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file: run the tests as another user")
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     """The operating system's reason is passed on."""
     write(tmp_path, FILE, record()).chmod(0)
