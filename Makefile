@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Much of the suite waits for brokers that were killed; each process has servers of its own.
+TEST_PROCESSES ?= 2
 ROOMS := core schemas producers processors sinks gateway operations
 MYPY_PACKAGES := $(foreach room,$(ROOMS),-p tradewire.$(room))
 
@@ -27,7 +29,7 @@ up: $(INSTALLED) ## Start the local stack; Ctrl-C stops it
 	$(BIN)/tradewire up
 
 test: $(INSTALLED) ## All tests, against real Kafka and the real ClickHouse engine
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## ruff (format and check) and mypy strict over all rooms
 	$(BIN)/ruff format --check .
