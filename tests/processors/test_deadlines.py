@@ -150,7 +150,7 @@ class Process:
             await asyncio.sleep(0)
 
     def ends(self) -> None:
-        settler = self.engine._settler
+        settler = self.engine.settlement.task
         if settler is not None:
             settler.cancel()
 
@@ -258,8 +258,8 @@ async def test_a_worker_that_is_behind_raises_no_alarm(late_ms: int) -> None:
     """What it waits for may lie in what it has not read."""
     clock, topics = ManualClock(START_MS * MS), Topics()
     process = Process(topics, clock)
-    process.engine._held_until = 0.0
+    process.engine.deadlines._held_until = 0.0
     # By the host's clock START_MS is long ago: such a record holds the sweeps.
     await process.accept(CREATED)
-    assert process.engine._held_until > 0
+    assert process.engine.deadlines._held_until > 0
     process.ends()
