@@ -13,20 +13,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tradewire.core.errors import SettingsError
 from tradewire.core.logs import LogFormat
+from tradewire.core.settings_section import Section as _Section
+from tradewire.core.subscriber_settings import SubscriberSettings
 
 ENV_PREFIX = "TRADEWIRE_"
 # Read by the loader and by the test suite, not settings of the platform.
 _NOT_SETTINGS = ("TRADEWIRE_CONFIG", "TRADEWIRE_TEST_", "TRADEWIRE_FAILPOINT")
 Port = int
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class KafkaSettings(_Section):
@@ -159,9 +157,17 @@ class WorkerSettings(_Section):
 
     ``deadline_grace_ms`` is added to deadlines of flows and patterns: what an event needs from Kafka to the worker.
     Records whose schema id the registry does not know are waited for ``unknown_schema_wait_ms``, then dead letters.
+    ``projections`` and ``correlation`` are what the workers of this group are there for; see ``docs/processing.md``.
     """
 
     group: str = "tradewire-worker"
+    projections: tuple[Literal["last_price", "candle", "order", "position"], ...] = (
+        "last_price",
+        "candle",
+        "order",
+        "position",
+    )
+    correlation: bool = True
     data_folder: Path = Path(".tradewire/worker")
     batch_rows_max: int = Field(default=2_000, ge=1)
     candle_interval_ms: int = Field(default=60_000, ge=1_000)
@@ -172,6 +178,8 @@ class WorkerSettings(_Section):
     unknown_schema_wait_ms: int = Field(default=60_000, ge=0, le=100_000)
     # How long the group waits for a worker that says nothing before others get its partitions.
     session_timeout_ms: int = Field(default=30_000, ge=6_000, le=300_000)
+    # How long commits may stand while records wait, before a watchdog takes the worker for hung and kills it.
+    standing_ms_max: int = Field(default=60_000, ge=5_000)
     metrics_port: Port | None = Field(default=None, ge=1, le=65_535)
 
 
@@ -262,6 +270,7 @@ class Settings(BaseSettings):
     schemas: SchemasSettings = SchemasSettings()
     publisher: PublisherSettings = PublisherSettings()
     worker: WorkerSettings = WorkerSettings()
+    subscriber: SubscriberSettings = SubscriberSettings()
     sink: SinkSettings = SinkSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -329,7 +338,7 @@ def _known_environment() -> Iterator[str]:
     for section, field in Settings.model_fields.items():
         yield f"{ENV_PREFIX}{section}".upper()
         model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if isinstance(model, type) and issubclass(model, _Section):
             for key in model.model_fields:
                 yield f"{ENV_PREFIX}{section}__{key}".upper()
 
