@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tradewire.core import TradewireError
 from tradewire.processors.dead_letters import dead_letter
+from tradewire.processors.duties import Duties
 from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
 from tradewire.processors.patterns import Patterns
@@ -35,17 +36,26 @@ def pure_contract() -> Contract:
 
 _CONTRACT = pure_contract()
 NO_PATTERNS = Patterns()
+_EVERYTHING = Duties()
 
 
 class PureWorker:
     """Every topic has one partition; what is forwarded is folded at once."""
 
     def __init__(
-        self, contract: Contract = _CONTRACT, candle_interval_ms: int = 60_000, patterns: Patterns = NO_PATTERNS
+        self,
+        contract: Contract = _CONTRACT,
+        candle_interval_ms: int = 60_000,
+        patterns: Patterns = NO_PATTERNS,
+        duties: Duties = _EVERYTHING,
     ) -> None:
         self.contract = contract
         self.folds = Folds(
-            contract, source="tradewire.processors/pure", candle_interval_ms=candle_interval_ms, patterns=patterns
+            contract,
+            source="tradewire.processors/pure",
+            candle_interval_ms=candle_interval_ms,
+            patterns=patterns,
+            duties=duties,
         )
         self.states: dict[str, dict[str, Any]] = {table.name: {} for table in TABLES}
         self.logs: dict[str, list[Record]] = defaultdict(list)

@@ -165,7 +165,7 @@ class RunningWorker:
     No deadline ends unless told: what it writes is then a fold of the log alone.
     """
 
-    def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int | Path) -> None:
+    def __init__(self, broker: Broker, group: str, folder: Path, **worker_settings: int | str | Path) -> None:
         self.group = group
         self.folder = folder
         self._broker = broker

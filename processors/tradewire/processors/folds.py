@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from tradewire.core.errors import MalformedRecord
 from tradewire.processors.applied import At, source_of
 from tradewire.processors.correlator import Correlator
+from tradewire.processors.duties import TRADE, Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import Notice
 from tradewire.processors.flows import Step, step_data, step_of
@@ -31,12 +32,10 @@ from tradewire.processors.tables import (
 from tradewire.processors.timers import Place
 from tradewire.schemas import Contract, Envelope, decode_headers
 
-TRADE: Final = "market.trade.reported"
 STEP: Final = "flows.step.recorded"
 POSITION_HEADER: Final = "tradewire_position"
 PARTITION_KEY_HEADER: Final = "ce_partitionkey"
-# The types whose data a read model asks for; of others correlation reads the headers alone, patterns may ask for more.
-FOLDED_TYPES: Final = orders.ORDER_TYPES | {TRADE}
+ALL_DUTIES: Final = Duties()
 _NS_PER_MS: Final = 1_000_000
 _KEYED_ANEW: Final = frozenset({FILLS_TOPIC, PATTERNS_TOPIC})
 
@@ -66,10 +65,11 @@ class Folds:
         candle_interval_ms: int,
         flows: DeclaredFlows | None = None,
         patterns: Patterns | None = None,
+        duties: Duties = ALL_DUTIES,
         on_notice: Callable[[Notice], None] = lambda _: None,
         on_match: Callable[[Pattern], None] = lambda _: None,
     ) -> None:
-        """Looks up the schema ids of what will be written. Without ``flows`` and ``patterns`` ours are watched.
+        """Looks up the schema ids of what may be written. Without ``flows`` and ``patterns`` ours are watched.
 
         Raises:
             RegistryUnavailable, ContractError: an id cannot be had.
@@ -86,7 +86,13 @@ class Folds:
         self._correlator = Correlator(codec, declared, source, on_notice)
         self._watch = PatternWatch(codec, watched, source, contract.topic_of, on_match)
         self._declared_types = declared.types
-        self._data_types = FOLDED_TYPES | watched.types
+        # Of other types the headers alone are read.
+        self._data_types = duties.data_types | watched.types
+        self._correlates = duties.correlation
+        self._projects_trades = LAST_PRICE.name in duties.projections
+        self._projects_candles = CANDLE.name in duties.projections
+        self._projects_orders = ORDER.name in duties.projections
+        self._projects_positions = POSITION.name in duties.projections
 
     def read(self, record: RawRecord) -> Read:
         """Takes a record apart, as far as its folds will ask.
@@ -125,10 +131,12 @@ class Folds:
             self._watch.fold_again(read, read.envelope, states)
         else:
             envelope = read.envelope
-            states.forward(self._step(read, envelope))
+            if self._correlates:
+                states.forward(self._step(read, envelope))
             if envelope.type == TRADE:
-                self._fold_trade(read, envelope, states)
-            elif envelope.type in orders.ORDER_TYPES:
+                if self._projects_trades:
+                    self._fold_trade(read, envelope, states)
+            elif self._projects_orders and envelope.type in orders.ORDER_TYPES:
                 self._fold_order(read, envelope, states)
             if envelope.type in self._watch.types:
                 self._watch.watch(read, envelope, _key(read, envelope), states)
@@ -209,6 +217,11 @@ class Folds:
         trade, at, cause = _required(read), read.at, _cause(read, envelope)
         key = _key(read, envelope)
         before: last_price.LastPrice | None = states.get(LAST_PRICE, key)
+        if not self._projects_candles:
+            alone = last_price.apply_trade(before, trade, at, None)
+            if alone is not before:
+                states.put(LAST_PRICE, key, alone, cause)
+            return
         newest_ns = before.candle.open_time_ns if before is not None and before.candle is not None else None
         open_ns = candles.open_time_of(trade["trade_time_ns"], self._interval_ms)
         late = newest_ns is not None and open_ns < newest_ns
@@ -233,7 +246,7 @@ class Folds:
         if order is not before:
             states.put(ORDER, key, order, _cause(read, envelope))
         # Asked of the state and not of the change: a fill delivered again must go on again, to the same end.
-        if envelope.type == orders.FILLED and not orders.is_repeat(order, data, at):
+        if self._projects_positions and envelope.type == orders.FILLED and not orders.is_repeat(order, data, at):
             states.forward(_fill(read, positions.position_key(data["account"], data["symbol"])))
 
     def _fold_fill(self, read: Read, envelope: Envelope, states: States) -> None:

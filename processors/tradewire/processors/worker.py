@@ -32,7 +32,9 @@ from tradewire.processors._engine import Engine
 from tradewire.processors._faust_app import WorkerApp
 from tradewire.processors._faust_store import FaustStore, declare_table
 from tradewire.processors._outbox import Outbox
+from tradewire.processors._recovery import RecoveryWatch
 from tradewire.processors.dead_letters import topic_of
+from tradewire.processors.duties import Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
@@ -61,6 +63,20 @@ DEAD_LETTER_RETENTION_MS: Final = 30 * 24 * 3_600 * 1_000
 def source_topics(topics: Topics) -> list[str]:
     """The topics whose events the worker correlates: all that are declared but the derived ones."""
     return sorted(topic.name for topic in topics.values() if topic.domain not in _DERIVED_DOMAINS)
+
+
+def sources_of(duties: Duties, patterns: Patterns, contract: Contract) -> list[str]:
+    """The topics of events that a worker with these duties reads.
+
+    Raises:
+        SettingsError: none: it would have nothing to do.
+    """
+    if duties.correlation:
+        return source_topics(contract.topics)
+    sources = sorted({contract.topic_of(type) for type in duties.data_types | patterns.types})
+    if not sources:
+        raise SettingsError("worker.projections is empty, worker.correlation off, no pattern declared: nothing to do")
+    return sources
 
 
 def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
@@ -121,22 +137,28 @@ class Worker:
         self._settings = settings
         self._metrics = metrics
         self._progress = Progress(settings.worker.data_folder)
+        self._instance_id = instance_id
         self._tables_folder = settings.worker.data_folder / "faust"
         group = settings.worker.group
-        sources = source_topics(contract.topics)
+        patterns = Patterns.load(contract.catalogue, settings.worker.patterns_file)
+        duties = Duties.of(settings.worker.projections, correlation=settings.worker.correlation)
+        sources = sources_of(duties, patterns, contract)
         partitions = self._prepare_topics(contract.topics, sources)
         folds = Folds(
             contract,
             source=f"tradewire.processors/{group}",
             candle_interval_ms=settings.worker.candle_interval_ms,
             flows=DeclaredFlows.load(contract.catalogue, settings.worker.flows_file),
-            patterns=Patterns.load(contract.catalogue, settings.worker.patterns_file),
+            patterns=patterns,
+            duties=duties,
             on_notice=metrics.notice,
             on_match=metrics.match,
         )
         self.app = self._new_app(instance_id)
-        tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in TABLES}
-        for name in (*sources, *_OWN_SOURCES):
+        kept = duties.tables(patterns)
+        tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in kept}
+        self._reads = (*sources, *duties.own_sources(patterns))
+        for name in self._reads:
             self.app.topics.add(
                 self.app.topic(
                     name,
@@ -220,6 +242,8 @@ class Worker:
 
         Ends the process if Faust gives up: its parts are then in no known state.
         """
+        self._progress.begun(self._settings.worker.group, self._instance_id, self._reads)
+        recovery = asyncio.create_task(RecoveryWatch(self.app, self._progress, self._metrics.schema_waits).run())
         await self.app.start()
         sweeper = asyncio.create_task(self.app.engine.sweep_forever())
         _log.info("worker runs", group=self._settings.worker.group)
@@ -236,6 +260,7 @@ class Worker:
         self.app.consumer.stop_flow()
         await self.app.engine.drained(STOP_TIMEOUT_S / 2)
         sweeper.cancel()
+        recovery.cancel()
         await self.app.consumer.commit()
         self._outbox.close(STOP_TIMEOUT_S / 4)
         await self.app.stop()
