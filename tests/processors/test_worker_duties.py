@@ -1,4 +1,4 @@
-"""Two groups that share the work on a real broker: one projects, one correlates."""
+"""Groups that share the work, on a real broker."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from tradewire.processors.duties import PROJECTIONS
 pytestmark = pytest.mark.slow
 
 
-def test_two_groups_that_share_the_work_make_what_one_would(own_broker: Broker, tmp_path: Path) -> None:
-    """A worker without correlation writes no flow, one without projections no read model; together they do all."""
-    projecting = RunningWorker(own_broker, "projecting", tmp_path / "projecting", correlation="false")
-    correlating = RunningWorker(own_broker, "correlating", tmp_path / "correlating", projections="[]")
-    own_broker.publish(Workload(7, "duties.").events(400, orders_share=0.3))
+def test_three_groups_that_share_the_work_make_what_one_would(own_broker: Broker, tmp_path: Path) -> None:
+    """Each leaves to the others what it was not told to do; together they do all."""
 
-    with projecting:
-        wait_until(lambda: _made(own_broker, *PROJECTIONS), within_s=90, alive=projecting.process.poll)
+    def group(name: str, projections: str, correlation: str) -> RunningWorker:
+        return RunningWorker(own_broker, name, tmp_path / name, projections=projections, correlation=correlation)
+
+    own_broker.publish(Workload(7, "duties.").events(400, orders_share=0.3))
+    with group("prices", '["last_price", "candle"]', "false") as prices:
+        wait_until(lambda: _made(own_broker, "last_price", "candle"), within_s=90, alive=prices.process.poll)
+        found = own_broker.read_models()
+        assert {} == found["order"] == found["position"] == found["flow"]
+        assert 0 == prices.stop()
+    with group("orders", '["order", "position"]', "false") as orders:
+        wait_until(lambda: _made(own_broker, "order", "position"), within_s=90, alive=orders.process.poll)
         assert {} == own_broker.read_models()["flow"]
-        assert 0 == projecting.stop()
-    with correlating:
-        wait_until(lambda: _made(own_broker, "flow"), within_s=90, alive=correlating.process.poll)
+        assert 0 == orders.stop()
+    with group("flows", "[]", "true") as flows:
+        wait_until(lambda: _made(own_broker, "flow"), within_s=90, alive=flows.process.poll)
     assert _made(own_broker, *PROJECTIONS)
 
 

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
@@ -41,7 +41,14 @@ from tradewire.processors.folds import Folds
 from tradewire.processors.liveness import Progress
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.patterns import Patterns
-from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES, refuse_unequal_partitions
+from tradewire.processors.tables import (
+    FILLS_TOPIC,
+    PATTERNS_TOPIC,
+    STEPS_TOPIC,
+    TABLES,
+    Table,
+    refuse_unequal_partitions,
+)
 from tradewire.schemas import Contract, Topic, TopicAdmin, Topics
 
 _log = get_logger(__name__)
@@ -143,7 +150,8 @@ class Worker:
         patterns = Patterns.load(contract.catalogue, settings.worker.patterns_file)
         duties = Duties.of(settings.worker.projections, correlation=settings.worker.correlation)
         sources = sources_of(duties, patterns, contract)
-        partitions = self._prepare_topics(contract.topics, sources)
+        kept = duties.tables(patterns)
+        partitions = self._prepare_topics(contract.topics, sources, kept)
         folds = Folds(
             contract,
             source=f"tradewire.processors/{group}",
@@ -155,7 +163,6 @@ class Worker:
             on_match=metrics.match,
         )
         self.app = self._new_app(instance_id)
-        kept = duties.tables(patterns)
         tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in kept}
         self._reads = (*sources, *duties.own_sources(patterns))
         for name in self._reads:
@@ -183,7 +190,7 @@ class Worker:
         )
         self.app.on_rebalance_complete.connect(self._on_tables_whole, weak=False)
 
-    def _prepare_topics(self, topics: Topics, sources: list[str]) -> Mapping[str, int]:
+    def _prepare_topics(self, topics: Topics, sources: list[str], tables: Sequence[Table]) -> Mapping[str, int]:
         admin = TopicAdmin(self._settings.kafka)
         written = worker_topics(topics, self._settings.worker.group)
         admin.ensure(written)
@@ -195,7 +202,7 @@ class Worker:
                 "run `tradewire topics apply`"
             )
         partitions = {name: topic.partitions for name, topic in found.items()}
-        refuse_unequal_partitions(partitions, TABLES)
+        refuse_unequal_partitions(partitions, tables)
         return partitions
 
     def _new_app(self, instance_id: str) -> WorkerApp:
