@@ -6,6 +6,8 @@ from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from tradewire.processors.parking import ParkingMetrics
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 60)
 
 
@@ -76,12 +78,20 @@ class SubscriberMetrics:
         self.unfinished_rows = Gauge(
             "tradewire_subscriber_unfinished_rows", "Records read whose work is not done.", ["group"], registry=registry
         )
+        self.longest_call_seconds = Gauge(
+            "tradewire_subscriber_longest_call_seconds",
+            "For how long the oldest call of a handler has been running; 0 if none runs.",
+            ["group"],
+            registry=registry,
+        )
         self.paused_partitions = Gauge(
             "tradewire_subscriber_paused_partitions",
             "Partitions not read on for now: their buffer is full.",
             ["group"],
             registry=registry,
         )
+
+        self.parking = ParkingMetrics(registry)
 
     @staticmethod
     def of(registry: CollectorRegistry = REGISTRY) -> SubscriberMetrics:

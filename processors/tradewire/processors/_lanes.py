@@ -1,0 +1,177 @@
+"""The hands of a subscriber: threads that take work by unit, and the event loop on which async handlers run."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Any, Final, Generic, TypeVar
+
+from tradewire.core.logs import get_logger
+from tradewire.processors.handling import HandlerCancelled
+from tradewire.processors.key_queues import KeyQueues
+
+_log = get_logger(__name__)
+_JOIN_S: Final = 2.0
+
+Unit = TypeVar("Unit", bound=Hashable)
+Item = TypeVar("Item")
+
+
+class HandlerLoop:
+    """Runs awaitables on one event loop, the service's or one of its own; callers wait for the end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._own: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._pending: set[concurrent.futures.Future[Any]] = set()
+
+    def run(self, awaitable: Awaitable[Any]) -> None:
+        """Returns when it has ended; raises what it raised. It sees the context variables of the caller (PEP 567).
+
+        Raises:
+            HandlerCancelled: it was cancelled.
+        """
+        future = asyncio.run_coroutine_threadsafe(_awaited(awaitable), self._running_loop())
+        self._pending.add(future)
+        try:
+            future.result()
+        except concurrent.futures.CancelledError as error:
+            raise HandlerCancelled("the handler was cancelled") from error
+        finally:
+            self._pending.discard(future)
+
+    def cancel(self) -> None:
+        """Cancels what runs: nobody waits for it any longer."""
+        for future in list(self._pending):
+            future.cancel()
+
+    def close(self) -> None:
+        """Ends a loop of its own."""
+        self.cancel()
+        with self._lock:
+            if self._own is not None and self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._own.join(_JOIN_S)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._own = threading.Thread(target=self._loop.run_forever, name="tradewire-handlers-loop", daemon=True)
+                self._own.start()
+            return self._loop
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+class Lanes(Generic[Unit, Item]):
+    """``count`` threads that work on items, of one unit never two at a time and in order.
+
+    ``work`` is called with an item and returns None when it is done with, or after how many seconds it wants the same
+    item again. What it raises ends all lanes and is kept in ``failure``; its item is not done with.
+    """
+
+    def __init__(self, count: int, work: Callable[[Item], float | None], name: str) -> None:
+        self._work = work
+        self._queues: KeyQueues[Unit, Item] = KeyQueues()
+        self._changed = threading.Condition()
+        # Since when, by unit.
+        self._running: dict[Unit, float] = {}
+        self._is_closed = False
+        # Items done with, for the thread that commits.
+        self.finished: deque[Item] = deque()
+        self.failure: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._work_forever, name=f"tradewire-{name}-{number}", daemon=True)
+            for number in range(count)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, work: Iterable[tuple[Unit, Item]]) -> None:
+        """Puts items behind what their units have."""
+        with self._changed:
+            count = 0
+            for unit, item in work:
+                self._queues.add(unit, item)
+                count += 1
+            self._changed.notify(min(count, len(self._threads)))
+
+    def drop(self, chosen: Callable[[Unit], bool]) -> None:
+        """Forgets what is queued or waits, of the chosen units; what runs goes on."""
+        with self._changed:
+            self._queues.drop(chosen)
+
+    def wait_for(self, chosen: Callable[[Unit], bool], timeout_s: float) -> bool:
+        """Waits until nothing runs of the chosen units; False if the time did not suffice."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(chosen(unit) for unit in self._running), timeout_s)
+
+    def close(self) -> None:
+        """No item begins any more. Threads whose handler does not return are left behind; they are daemons."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the threads, all together at most that long."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def longest_s(self) -> float:
+        """For how long the oldest of what runs has been running."""
+        with self._changed:
+            return time.monotonic() - min(self._running.values()) if self._running else 0.0
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def _work_forever(self) -> None:
+        while True:
+            taken = self._next()
+            if taken is None:
+                return
+            unit, item = taken
+            try:
+                delay_s = self._work(item)
+            except BaseException as error:
+                with self._changed:
+                    self.failure = self.failure or error
+                    self._is_closed = True
+                    self._running.pop(unit, None)
+                    self._changed.notify_all()
+                return
+            self._put_back(unit, item, delay_s)
+
+    def _next(self) -> tuple[Unit, Item] | None:
+        with self._changed:
+            while not self._is_closed:
+                now = time.monotonic()
+                taken = self._queues.take(now)
+                if taken is not None:
+                    self._running[taken[0]] = now
+                    return taken
+                due = self._queues.next_due()
+                self._changed.wait(None if due is None else max(0.001, due - now))
+            return None
+
+    def _put_back(self, unit: Unit, item: Item, delay_s: float | None) -> None:
+        with self._changed:
+            if delay_s is None:
+                self.finished.append(item)
+                self._queues.done(unit)
+            else:
+                self._queues.again(unit, time.monotonic() + delay_s)
+            self._running.pop(unit, None)
+            # One that waits for this unit, one for the time of a retry, or who waits for the end of what runs.
+            self._changed.notify_all()

@@ -1,0 +1,122 @@
+"""What the lanes of a subscriber work on: records as they were read, and letters that are re-driven."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from tradewire.core.errors import KafkaUnavailable
+from tradewire.core.logs import get_logger
+from tradewire.processors._partitions import OwnedPartition
+from tradewire.processors.handling import Again, Done, Handling, Job, Outcome, Park
+from tradewire.processors.ledger import Claim
+from tradewire.processors.parking import DeadLetter, ParkedKey, ParkingLot, Redrive, Standing
+from tradewire.processors.records import RawRecord
+from tradewire.processors.subscriber_metrics import SubscriberMetrics
+
+_log = get_logger(__name__)
+Unit = ParkedKey | tuple[str, int]
+_AT_ONCE: Final = 0.0
+_KAFKA_AWAY_S: Final = 1.0
+
+
+class Work(Protocol):
+    """An item of a lane: ``take`` goes as far as it can now; None when done with, else when to come back."""
+
+    owned: OwnedPartition
+
+    def take(self, desk: Desk) -> float | None: ...
+
+
+class Desk:
+    """What work needs: the handlers, and the place for what they cannot handle."""
+
+    def __init__(self, handling: Handling, lot: ParkingLot, metrics: SubscriberMetrics, group: str) -> None:
+        self.handling = handling
+        self.lot = lot
+        self.metrics = metrics
+        self.group = group
+
+
+class RecordWork:
+    """A record of the source. Done with when its handlers are, or when it is parked and its letter confirmed."""
+
+    __slots__ = ("claim", "job", "owned")
+
+    def __init__(self, owned: OwnedPartition, claim: Claim[int], record: RawRecord) -> None:
+        self.owned = owned
+        self.claim = claim
+        self.job = Job(record, owned.window)
+
+    def take(self, desk: Desk) -> float | None:
+        """Raises ParkingFull and ParkingUnconfirmed: the record must not be acknowledged."""
+        record = self.job.record
+        standing = desk.lot.standing(record.topic, record.partition, record.key, record.offset)
+        if standing is Standing.SETTLED:
+            desk.metrics.passed_over.labels(desk.group, "settled").inc()
+            return None
+        if standing is Standing.PARKED:
+            self._park(desk, None)
+            return None
+        outcome: Outcome = desk.handling.attempt(self.job)
+        if isinstance(outcome, Again):
+            return outcome.delay_s
+        if isinstance(outcome, Park):
+            self._park(desk, outcome)
+        return None
+
+    def _park(self, desk: Desk, failed: Park | None) -> None:
+        if not self.owned.is_open:
+            # Somebody else has the partition by now, and the record with it: a letter of ours would be a second one.
+            return
+        if failed is None:
+            desk.lot.park(self.job.record)
+        else:
+            desk.lot.park(self.job.record, failed.error, failed.attempts)
+        desk.metrics.dead_letters.labels(desk.group, self.job.record.topic).inc()
+
+
+class RedriveWork:
+    """The letters of one key, one by one. A letter that fails for good ends it, and the key stays parked from there."""
+
+    __slots__ = ("_job", "_letter", "owned", "redrive")
+
+    def __init__(self, owned: OwnedPartition, redrive: Redrive) -> None:
+        self.owned = owned
+        self.redrive = redrive
+        self._letter: DeadLetter | None = None
+        self._job: Job | None = None
+
+    def take(self, desk: Desk) -> float | None:
+        if not self.owned.is_open:
+            return None
+        try:
+            if self._job is None:
+                self._letter = next(self.redrive, None)
+                if self._letter is None:
+                    return None
+                self._job = Job(self._letter, self.owned.window, is_letter=True)
+        except KafkaUnavailable as error:
+            _log.warning("letters cannot be read now", key=str(self.redrive.key), reason=str(error))
+            return _KAFKA_AWAY_S
+        outcome = desk.handling.attempt(self._job)
+        if isinstance(outcome, Again):
+            return outcome.delay_s
+        assert self._letter is not None
+        if isinstance(outcome, Done):
+            self.redrive.done(self._letter)
+            desk.metrics.redriven.labels(desk.group, "done").inc()
+        elif isinstance(outcome, Park):
+            self.redrive.failed(self._letter, outcome.error)
+            desk.metrics.redriven.labels(desk.group, "failed").inc()
+        self._job = None
+        return _AT_ONCE
+
+
+def unit_of(topic: str, partition: int, key: bytes | None, offset: int, order: str) -> Unit:
+    """Within what order is kept: a key of a partition, or a partition. A record without a key is alone."""
+    return (topic, partition) if order == "partition" else ParkedKey.of(topic, partition, key, offset)
+
+
+def place_of(unit: Unit) -> tuple[str, int]:
+    """The partition of a unit."""
+    return unit[0], unit[1]
