@@ -1,0 +1,148 @@
+"""What tests of subscribers share: a topic of their own, events for it, and what handlers saw.
+
+Events of two types of the domain ``system`` go to a topic that only one test has; schema ids need no registry.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from tradewire.core import Settings, load_settings, new_id
+from tradewire.core.settings import KafkaSettings
+from tradewire.processors import Subscriber
+from tradewire.schemas import Contract, Event, FixedIds, Header, Topic, TopicAdmin, Topics, encode_headers
+
+NOTICE = "system.notice.posted"
+WARNING = "system.warning.raised"
+PARTITIONS = 4
+
+
+def topics_of(name: str) -> Topics:
+    return Topics({name: Topic(name, "system", partitions=PARTITIONS, replication=1)})
+
+
+def contract_of(name: str) -> Contract:
+    """A contract whose only topic is that one; the same ids in every process."""
+    contract = Contract.load(load_settings(), schema_ids=FixedIds(), topics=topics_of(name))
+    for type in (NOTICE, WARNING):
+        contract.schema_ids.id_of(contract.catalogue[type].latest, name)
+    return contract
+
+
+def settings_of(kafka: KafkaSettings, **subscriber: Any) -> Settings:
+    """Quick retries and rebalances."""
+    quick = {"retry_base_ms": 10, "retry_cap_ms": 50, "session_timeout_ms": 6_000, "commit_interval_ms": 50}
+    return load_settings(kafka=kafka.model_dump(), subscriber=quick | subscriber)
+
+
+class Feed:
+    """A topic of one test, which publishes to it and makes subscribers of it."""
+
+    def __init__(self, kafka: KafkaSettings, name: str) -> None:
+        self.kafka, self.topic = kafka, name
+        self.group = f"group.{name}"
+        self.contract = contract_of(name)
+        self.registry = CollectorRegistry()
+        TopicAdmin(kafka).ensure(topics_of(name))
+        self._producer = Producer({**kafka.client_config(), "partitioner": "murmur2_random"})
+
+    def event(self, key: str, message: str = "", type: str = NOTICE, **more: Any) -> Event:
+        id = more.pop("id", None) or new_id()
+        return Event(
+            id=id,
+            type=type,
+            data={"component": key, "message": message},
+            source="tests",
+            subject=key,
+            time_ns=1_700_000_000_000_000_000,
+            correlation_id=more.pop("correlation_id", id),
+            **more,
+        )
+
+    def publish(self, *events: Event, headers: Sequence[Header] = ()) -> None:
+        for event in events:
+            value = self.contract.codec.encode(event.type, event.data, self.topic)
+            self.produce(event.subject.encode(), value, [*encode_headers(event), *headers], wait=False)
+        assert 0 == self._producer.flush(60)
+
+    def produce(self, key: bytes | None, value: bytes | None, headers: list[Header], *, wait: bool = True) -> None:
+        self._producer.produce(self.topic, value, key, headers=headers)
+        if wait:
+            assert 0 == self._producer.flush(60)
+
+    def numbered(self, keys: Sequence[str], rounds: int, first: int = 0) -> list[Event]:
+        """Events "0", "1", … of each key, keys taking turns."""
+        return [self.event(key, str(number)) for number in range(first, first + rounds) for key in keys]
+
+    def subscriber(self, *handlers: object, **options: Any) -> Subscriber:
+        settings = settings_of(self.kafka, **options.pop("subscriber", {}))
+        options = {"group": self.group, "contract": self.contract, "registry": self.registry} | options
+        return Subscriber(settings, *handlers, **options)
+
+    def committed(self) -> int:
+        """Records that the group has committed, over all partitions."""
+        consumer = Consumer({**self.kafka.client_config(), "group.id": self.group})
+        try:
+            places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
+            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=30))
+        finally:
+            consumer.close()
+
+    def end(self) -> int:
+        """Records that there are."""
+        consumer = Consumer({**self.kafka.client_config(), "group.id": self.group})
+        try:
+            places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
+            return sum(consumer.get_watermark_offsets(place, timeout=30)[1] for place in places)
+        finally:
+            consumer.close()
+
+    def counted(self, name: str, **labels: str) -> float:
+        """A metric of the subscribers of this feed."""
+        return self.registry.get_sample_value(name, {"group": self.group} | labels) or 0.0
+
+
+class Seen:
+    """What handlers saw, in order, by key. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.by_key: dict[str, list[str]] = defaultdict(list)
+        self.events: list[Event] = []
+
+    def add(self, event: Event) -> None:
+        with self._lock:
+            self.events.append(event)
+            self.by_key[event.subject].append(event.data["message"])
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+class Account:
+    """Effects of several processes in one SQLite file: calls as they happened, and effects behind an inbox."""
+
+    def __init__(self, file: Path) -> None:
+        self.connection = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=OFF")
+        self.connection.execute("CREATE TABLE IF NOT EXISTS calls (number INTEGER PRIMARY KEY, member, key, message)")
+        self.connection.execute("CREATE TABLE IF NOT EXISTS effects (event_id)")
+
+    def calls(self) -> list[tuple[str, str, str]]:
+        return self.connection.execute("SELECT member, key, message FROM calls ORDER BY number").fetchall()
+
+    def effects(self) -> Counter[str]:
+        return Counter(row[0] for row in self.connection.execute("SELECT event_id FROM effects"))
+
+    def count(self, member: str) -> int:
+        (found,) = self.connection.execute("SELECT COUNT(*) FROM calls WHERE member = ?", (member,)).fetchone()
+        return int(found)
