@@ -19,7 +19,7 @@ from tests.producers.spooling_service import SUBJECTS
 from tests.producers.spooling_service import TRADE as TRADE_DATA
 from tests.waiting import wait_until
 
-from tradewire.core import Settings, load_settings, new_id
+from tradewire.core import Settings, correlation, load_settings, new_id
 from tradewire.core.failpoints import EXIT_CODE
 from tradewire.core.settings import KafkaSettings
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
@@ -33,10 +33,13 @@ from tradewire.producers import (
     SpoolFull,
     SpoolUnusable,
 )
-from tradewire.schemas import Contract, FixedIds, TopicAdmin
+from tradewire.producers.spool import Spool
+from tradewire.schemas import Contract, Event, FixedIds, TopicAdmin
 
 REPO = Path(__file__).resolve().parents[2]
 TRADE = "market.trade.reported"
+ALERT = "risk.alert.raised"
+ALERT_DATA = {"alert_id": "a", "rule": "r", "message": "m"}
 NOWHERE = "127.0.0.1:9"
 
 
@@ -159,16 +162,17 @@ def test_a_crash_right_after_the_row_leaves_the_event(settings: Settings, reader
 
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_an_outage_in_a_running_service_costs_no_event_and_no_order(
+@pytest.mark.timeout(400)
+def test_thirty_seconds_without_a_broker_cost_no_event_and_no_order(
     own_kafka: LocalKafka, tmp_path: Path, trade: dict[str, Any]
 ) -> None:
-    """Broker killed for six seconds at 2,000 events a second: each once, in order, and publish never fails or waits."""
+    """Broker killed for thirty seconds at 5,000 events a second: each once, in order, and publish never fails."""
     publisher = spooling(own_kafka.bootstrap_servers, tmp_path / "spool")
     reader = Reader(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers))
     before, warned = reader.ends("market.events"), reader.ends("system.events")
-    run, number, pace = new_id(), 0, 2_000
-    began, states, slowest = time.monotonic(), set(), 0.0
-    killed_at, down_for = 2.0, 6.0
+    run, number, pace = new_id(), 0, 5_000
+    began, states = time.monotonic(), set()
+    killed_at, down_for = 2.0, 30.0
     starting = None
     while (now := time.monotonic() - began) < killed_at + down_for + 4 or publisher.breaker_state != "closed":
         if now > killed_at and starting is None:
@@ -178,14 +182,13 @@ def test_an_outage_in_a_running_service_costs_no_event_and_no_order(
             for node in own_kafka.nodes.values():
                 node.launch()
             starting = True
-        while number < pace * now:
-            at = time.monotonic()
+        # At most what is due in a tenth of a second, so that a slow machine sees the time pass.
+        for _ in range(min(pace // 10, int(pace * now) - number)):
             publisher.publish(TRADE, trade, subject=f"{run}:{number % SUBJECTS}", sequence=number)
-            slowest = max(slowest, time.monotonic() - at)
             number += 1
         states.add(publisher.breaker_state)
         time.sleep(0.001)
-        assert now < 90
+        assert now < 300
     outcome = publisher.close(60)
 
     assert (outcome.published, outcome.unknown, outcome.in_spool) == (number, 0, 0)
@@ -224,6 +227,68 @@ def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka,
     assert service.finish(own_kafka.bootstrap_servers, "drain", first=8_000, count=100) == "closed 0 0 0"
     assert arrived(reader, before, run) == once_in_order(run, 8_100)
     reader.close()
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_every_way_to_publish_goes_by_the_spool(own_kafka: LocalKafka, tmp_path: Path) -> None:
+    """``publish_many``, ``publish_columns``, ``publish_event``, and alerts in their lane, in an outage: once and in order.
+
+    Columns keep their row numbers at SpoolFull's place as at QueueFull's; what was accepted before it arrives.
+    """
+    publisher = spooling(own_kafka.bootstrap_servers, tmp_path / "spool", spool_bytes_max=4 * 1024 * 1024)
+    kafka = KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers)
+    TopicAdmin(kafka).ensure({"risk.events": publisher.contract.topics["risk.events"]})
+    reader = Reader(kafka)
+    before, alerted = reader.ends("market.events"), reader.ends("risk.events")
+    run = new_id()
+    publisher.prepare(ALERT, TRADE)
+    publisher.publish(ALERT, ALERT_DATA, subject=run, sequence=0).result(60)
+    own_kafka.kill()
+    alerts = [publisher.publish(ALERT, ALERT_DATA, subject=run, sequence=number) for number in range(1, 50)]
+    wait_until(lambda: publisher.breaker_state == "open", within_s=30)
+    alerts += [publisher.publish(ALERT, ALERT_DATA, subject=run, sequence=number) for number in range(50, 100)]
+    many = [
+        Event(
+            id=new_id(), type=TRADE, data=TRADE_DATA, source="x", subject=f"{run}:{number % SUBJECTS}", time_ns=1,
+            correlation_id="x", sequence=number,
+        )
+        for number in range(700)
+    ]  # fmt: skip
+    assert publisher.publish_many(many[:350]) == 350
+    for event in many[350:]:
+        publisher.publish_event(event)
+    columns: dict[str, Any] = {name: [value] * 20_000 for name, value in TRADE_DATA.items()}
+    columns["trade_id"] = [str(row) for row in range(20_000)]
+    with pytest.raises(SpoolFull) as full:
+        publisher.publish_columns(TRADE, columns, subject=[f"{run}:columns"] * 20_000)
+    taken = int(str(full.value.context["row"]))
+    assert 0 < taken < 20_000
+
+    own_kafka.start()
+    wait_until(lambda: publisher.breaker_state == "closed" and not publisher.pending, within_s=90)
+    rest = publisher.publish_columns(TRADE, columns, first_row=taken, subject=[f"{run}:columns"] * 20_000)
+    assert publisher.flush(60) == 0
+    outcome = publisher.close(60)
+
+    assert (taken + rest, outcome.unknown, outcome.in_spool) == (20_000, 0, 0)
+    assert sorted(handle.result(0).offset for handle in alerts) == [handle.result(0).offset for handle in alerts]
+    by_key: dict[str, list[str]] = {}
+    for message in reader.since("market.events", before):
+        key = bytes(message.key() or b"").decode()  # type: ignore[arg-type]
+        headers = headers_of(message)
+        if key == f"{run}:columns":
+            data = publisher.contract.codec.decode(bytes(message.value() or b""))  # type: ignore[arg-type]
+            by_key.setdefault(key, []).append(str(int(data.data["trade_id"])))
+        elif key.startswith(run):
+            by_key.setdefault(key, []).append(str(int(headers["ce_sequence"])))
+    found = [int(headers_of(message)["ce_sequence"]) for message in reader.since("risk.events", alerted)]
+    reader.close()
+    assert found == list(range(100))
+    assert by_key.pop(f"{run}:columns") == [str(row) for row in range(20_000)]
+    assert by_key == {
+        f"{run}:{subject}": [str(number) for number in range(subject, 700, SUBJECTS)] for subject in range(SUBJECTS)
+    }
 
 
 def test_a_full_spool_refuses_and_drops_nothing(tmp_path: Path, trade: dict[str, Any]) -> None:
@@ -285,6 +350,63 @@ async def test_coroutines_have_the_spool_too(settings: Settings, reader: Reader,
         assert await late.flush(60) == 0
 
     assert arrived(reader, before, run) == once_in_order(run, 300)
+
+
+async def test_a_slow_disk_holds_up_the_task_and_not_the_loop(
+    settings: Settings, reader: Reader, tmp_path: Path
+) -> None:
+    """While the disk takes half a second the loop runs on; tasks keep their order and their flow."""
+    run, before = new_id(), reader.ends("market.events")
+    own = load_settings(
+        kafka={"bootstrap_servers": NOWHERE}, publisher={"spool_folder": tmp_path, "breaker_probe_ms": 100}
+    )
+    early = AsyncPublisher(own, Contract.load(own, schema_ids=FixedIds()))
+    await early.publish(TRADE, TRADE_DATA, subject=run, sequence=0)
+    await asyncio.to_thread(wait_until, lambda: early.breaker_state == "open", within_s=30)
+    spool = early._publisher.spool
+    assert spool is not None
+
+    async def publish(number: int) -> None:
+        with correlation(f"flow-{number}"):
+            await early.publish(TRADE, TRADE_DATA, subject=run, sequence=number)
+
+    with spool._disk:  # as an fsync that does not come back
+        waiting = [asyncio.create_task(publish(number)) for number in range(1, 50)]
+        turns = 0
+        ends = asyncio.get_running_loop().time() + 0.5
+        while asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(0.001)
+            turns += 1
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    assert (await early.close(0)).in_spool == 50
+    with pytest.raises(PublisherClosed):
+        await early.publish(TRADE, TRADE_DATA, subject=run)
+
+    assert turns > 20
+    with spooling(settings.kafka.bootstrap_servers, tmp_path) as late:
+        assert late.flush(60) == 0
+    found = [headers_of(message) for message in reader.since("market.events", before) if message.key() == run.encode()]
+    assert [int(headers["ce_sequence"]) for headers in found] == list(range(50))
+    assert {headers["ce_correlationid"] for headers in found[1:]} == {f"flow-{n}".encode() for n in range(1, 50)}
+
+
+def test_what_fails_while_it_is_copied_to_disk_is_copied_all_the_same(tmp_path: Path, trade: dict[str, Any]) -> None:
+    """A report of an error that may pass, between the number and the row, leaves the event in the spool."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Spool, "copy", lambda _spool: None)
+        publisher = spooling(NOWHERE, tmp_path)
+        delivery = publisher.publish(TRADE, trade, subject="x")
+        wait_until(lambda: publisher.breaker_state == "open", within_s=30)
+        spool = publisher.spool
+        assert spool is not None
+        (held,) = spool._copying
+        for lane in publisher._lanes.values():
+            lane.producer.purge(in_queue=True, in_flight=True, blocking=True)
+        with pytest.raises(LeftInSpool):
+            delivery.result(30)
+        assert (held.seq, spool.rows) == (1, 0)
+    assert publisher.close(0).in_spool == 1
 
 
 def test_a_forked_child_leaves_the_spool_to_its_parent(tmp_path: Path) -> None:

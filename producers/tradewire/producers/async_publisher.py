@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack, overload
 
@@ -26,10 +29,9 @@ _TURN_EVERY: Final = 128
 
 
 class AsyncPublisher(AsyncConvenienceCalls):
-    """``Publisher`` for coroutines: the same order, limits and errors, and it never blocks the loop for the network.
-
-    While no broker answers and there is a spool, an event is written to the local disk in the loop's thread: some tens
-    of microseconds with ``spool_synchronous`` NORMAL, an fsync with FULL.
+    """``Publisher`` for coroutines: the same order, limits and errors, and it blocks the loop neither for the network
+    nor for the spool's disk, which may stand still for a tenth of a second while it is written back: while no broker
+    answers, one thread writes events in the order in which they were published.
 
     ``delivery = await publisher.publish(...)`` returns when the event is queued; ``await delivery`` waits for the
     brokers. Tasks that publish at once get the order in which they were run; the current correlation is the task's own.
@@ -43,6 +45,9 @@ class AsyncPublisher(AsyncConvenienceCalls):
         unblocking = settings.publisher.model_copy(update={"block_ms_max": 0})
         self._publisher = Publisher(settings.model_copy(update={"publisher": unblocking}), contract, source=source)
         self._publisher.counts_full = False
+        # Its thread starts with the first event that goes by it, and ends with this object.
+        self._writer = ThreadPoolExecutor(1, "tradewire-publisher-spool")
+        self._written: deque[Future[Any]] = deque()
 
     @property
     def contract(self) -> Contract:
@@ -90,11 +95,14 @@ class AsyncPublisher(AsyncConvenienceCalls):
         """Validates, encodes and queues one event; the arguments and errors are those of ``Publisher.publish``.
 
         Waits, the loop running on, for room in the queue (at most ``publisher.block_ms_max``) and for the schema id of
-        a type seen first. Cancelled while it waits, nothing has been taken.
+        a type seen first. Cancelled while it waits, nothing has been taken; cancelled while it is being written to the
+        spool, it has perhaps: publish it again only with the same ``idempotency_key`` or ``id``.
         """
         name, fields, key = taken_apart(type, data, subject)
         if name not in self._prepared:
             await self.prepare(name)
+        if self._by_disk:
+            return await self._in_order(lambda: self._publisher.publish(name, fields, subject=key, **attributes))
         try:
             return self._publisher.publish(name, fields, subject=key, **attributes)
         except QueueFull:
@@ -130,6 +138,8 @@ class AsyncPublisher(AsyncConvenienceCalls):
         """Publishes a whole event as it is; see ``Publisher.publish_event``."""
         if event.type not in self._prepared:
             await self.prepare(event.type)
+        if self._by_disk:
+            return await self._in_order(lambda: self._publisher.publish_event(event))
         try:
             return self._publisher.publish_event(event)
         except QueueFull:
@@ -170,12 +180,34 @@ class AsyncPublisher(AsyncConvenienceCalls):
         name = event.type if isinstance(event, Event) else event.event_type
         if name not in self._prepared:
             await self.prepare(name)
-        try:
-            self._publisher.publish_many((event,))
-        except QueueFull:
-            await self._when_room(lambda: self._publisher.publish_many((event,)))
+        if self._by_disk:
+            await self._in_order(lambda: self._publisher.publish_many((event,)))
+        else:
+            try:
+                self._publisher.publish_many((event,))
+            except QueueFull:
+                await self._when_room(lambda: self._publisher.publish_many((event,)))
         if taken % _TURN_EVERY == _TURN_EVERY - 1:
             await asyncio.sleep(0)
+
+    @property
+    def _by_disk(self) -> bool:
+        """Whether events go to the spool now, or some that do are not there yet and must not be overtaken."""
+        spool, written = self._publisher.spool, self._written
+        if spool is None or self._publisher._refusal is not None:
+            return False
+        while written and written[0].done():
+            written.popleft()
+        return bool(written) or not spool.direct
+
+    async def _in_order(self, publish: Callable[[], _T]) -> _T:
+        """``publish`` in the one thread that may wait for the disk, with the correlation of this task."""
+        future = self._writer.submit(copy_context().run, publish)
+        self._written.append(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except QueueFull:  # the spool has been left meanwhile
+            return await self._when_room(publish)
 
     async def _when_room(self, publish: Callable[[], _T]) -> _T:
         deadline = time.monotonic() + self._block_seconds
