@@ -26,7 +26,7 @@ from tradewire.sinks.store import connect
 _PLACE: Final = ("topic", "partition", "offset", "recorded_at")
 _EVENTS: Final = (
     *_PLACE, "type", "version", "schema_id", "id", "source", "subject", "correlation_id", "causation_id", "sequence",
-    "tags", "time_ns", "occurred_at", "payload", "key", "value", "header_layout", "header_values",
+    "tags", "time_ns", "occurred_at", "payload_text", "key", "value", "header_layout", "header_values",
 )  # fmt: skip
 _TRADES: Final = (
     *_PLACE, "id", "version", "source", "subject", "correlation_id", "time_ns", "occurred_at", "venue", "symbol",
@@ -98,7 +98,7 @@ class RowInsert:
         id, source, subject, flow = (
             headers["ce_id"], headers["ce_source"], headers["ce_subject"], headers["ce_correlationid"],
         )  # fmt: skip
-        payload = {**data, "price": str(data["price"]), "quantity": str(data["quantity"])}
+        payload = json.dumps({**data, "price": str(data["price"]), "quantity": str(data["quantity"])})
         event = [
             *place, headers["ce_type"], 1, schema_id, id, source, subject, flow, headers.get("ce_causationid", ""),
             None, {}, time_ns, time_ns, payload, message.key(), value, _layout(tuple(headers)), [],

@@ -12,7 +12,7 @@ import pytest
 from tests.sinks.samples import batch_of, data_of, event_of, framed, record_of
 from tests.waiting import wait_until
 
-from tradewire.core.errors import ClickHouseUnavailable, UnknownSchemaId
+from tradewire.core.errors import ClickHouseUnavailable, SinkError, UnknownSchemaId
 from tradewire.schemas import Catalogue, EventSchema, FixedIds, encode_headers
 from tradewire.sinks.columns import UnsupportedSchema, columns_of
 from tradewire.sinks.container import build_block
@@ -86,7 +86,7 @@ def test_every_type_goes_through_its_landing_table_into_its_tables(store: Store,
             data = data_of(schema, record.offset)
             if stored.topic is None:
                 assert as_read(data) == as_read(stored_data(store, stored, record.offset)), stored.type
-                sql = f"SELECT toJSONString(payload) FROM `{store.database}`.events WHERE offset = {record.offset}"
+                sql = f"SELECT payload_text FROM `{store.database}`.events WHERE offset = {record.offset}"
                 assert plain(data) == plain(json.loads(store.query(sql)[0][0])), stored.type
     events = [stored for stored in stored_schemas(CATALOGUE) if stored.topic is None]
     assert 3 * len(events) == count(store, "events")
@@ -294,6 +294,15 @@ def test_every_target_remembers_tokens_and_none_is_partitioned(store: Store, tab
     assert len(rows) > 50
     assert [] == [name for name, full, _ in rows if f"non_replicated_deduplication_window = {WINDOW}" not in full]
     assert [] == [name for name, _, partition_key in rows if partition_key]
+
+
+def test_tables_of_an_older_sink_are_not_written_to(store: Store) -> None:
+    """Its ``events`` would take rows without their payload."""
+    store.command(f"CREATE DATABASE IF NOT EXISTS `{store.database}`")
+    store.command(f"CREATE TABLE `{store.database}`.events (offset Int64) ENGINE = MergeTree ORDER BY offset")
+
+    with pytest.raises(SinkError, match="older sink"):
+        Tables(store, CATALOGUE, FixedIds(), WINDOW).ensure()
 
 
 def test_an_insert_that_a_dead_sink_left_running_is_waited_for_or_killed(store: Store) -> None:

@@ -16,6 +16,7 @@ from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.core.settings import ClickHouseSettings
 from tradewire.schemas import Codec, Event
 from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
+from tradewire.sinks.payload import field_condition, payload_of
 from tradewire.sinks.raw_history import events_where
 from tradewire.sinks.store import connect
 
@@ -24,7 +25,7 @@ PAGE_ROWS_MAX: Final = 10_000
 _EVENT_COLUMNS: Final = (
     "topic, partition, offset, type, version, schema_id, id, source, subject, correlation_id, causation_id, sequence, "
     "tags, time_ns, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, "
-    "toUnixTimestamp64Milli(stored_at) AS stored_ms, toJSONString(payload) AS payload_text"
+    "toUnixTimestamp64Milli(stored_at) AS stored_ms, payload_text"
 )
 # What may begin a question is listed, not what may not: a later release of the engine may know more statements.
 _READING: Final = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
@@ -151,8 +152,9 @@ def conditions(wanted: EventFilter) -> tuple[str, dict[str, Any]]:
         parts.append("time_ns < {until_ns:Int64}")
         parameters["until_ns"] = wanted.until_ns
     for number, (path, value) in enumerate(wanted.payload.items()):
-        parts.append(f"toString(getSubcolumn(payload, {{path_{number}:String}})) = {{value_{number}:String}}")
-        parameters[f"path_{number}"], parameters[f"value_{number}"] = path, value
+        condition, named = field_condition(number, path, value)
+        parts.append(condition)
+        parameters |= named
     return " AND ".join(parts) or "1", parameters
 
 
@@ -387,5 +389,5 @@ def _event(row: Sequence[Any]) -> StoredEvent:
         time_ns=row[13],
         recorded_ms=row[14],
         stored_ms=row[15],
-        payload=json.loads(row[16]),
+        payload=payload_of(row[16]),
     )

@@ -33,9 +33,6 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     # A price in JSON stays the text it is; as a number it would become a float.
     "output_format_json_quote_decimals": 1,
     "output_format_json_quote_64bit_integers": 0,
-    # A text that reads as a time stays the text it is; as a time it would be written in another form.
-    "input_format_try_infer_dates": 0,
-    "input_format_try_infer_datetimes": 0,
 }
 # What the engine answers when the bytes are at fault: a violated constraint, data it cannot parse. Errors of its Avro
 # library come under the codes for anything unexpected and are told by their name.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tradewire.core import get_logger
-from tradewire.core.errors import MalformedRecord, UnknownSchemaId
+from tradewire.core.errors import MalformedRecord, SinkError, UnknownSchemaId
 from tradewire.schemas import Catalogue, SchemaIds, full_name, readable_schema
 from tradewire.sinks.analytics_views import read_model_views
 from tradewire.sinks.columns import UnsupportedSchema
@@ -71,7 +71,11 @@ def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, 
 
 
 class Tables:
-    """The tables of one database, as far as this process has seen to them."""
+    """The tables of one database, as far as this process has seen to them.
+
+    Raises:
+        SinkError: from any call, when the database was made by a sink whose ``events`` were of another form.
+    """
 
     def __init__(
         self,
@@ -186,6 +190,12 @@ class Tables:
             )
             for table, name, type in columns:
                 self._columns.setdefault(str(table), {})[str(name)] = str(type)
+            if "payload_text" not in self._columns.get("events", {"payload_text": ""}):
+                self._present = None
+                raise SinkError(
+                    f"database {self._store.database} has tables of an older sink (events without payload_text): let "
+                    "the sink fill another database (clickhouse.database, and a new sink.group) and drop this one"
+                )
             known = self._store.query("SELECT name FROM system.merge_tree_settings")
             names = {str(row[0]) for row in known}
             parts = {name: value for name, value in PART_SETTINGS.items() if name in names}
