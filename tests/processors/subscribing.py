@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from prometheus_client import CollectorRegistry
 
 from tradewire.core import Settings, load_settings, new_id
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import Subscriber
+from tradewire.processors.subscriptions import Handler
 from tradewire.schemas import Contract, Event, FixedIds, Header, Topic, TopicAdmin, Topics, encode_headers
 
 NOTICE = "system.notice.posted"
@@ -52,6 +53,9 @@ class Feed:
         self.contract = contract_of(name)
         self.registry = CollectorRegistry()
         TopicAdmin(kafka).ensure(topics_of(name))
+        # Asks for offsets; it is no member of the group.
+        self._looker = Consumer({**kafka.client_config(), "group.id": self.group})
+        self._places = [TopicPartition(name, number) for number in range(PARTITIONS)]
         self._producer = Producer({**kafka.client_config(), "partitioner": "murmur2_random"})
 
     def event(self, key: str, message: str = "", type: str = NOTICE, **more: Any) -> Event:
@@ -59,7 +63,7 @@ class Feed:
         return Event(
             id=id,
             type=type,
-            data={"component": key, "message": message},
+            data={"component": key, "message": message} | ({"warning_type": "test"} if type == WARNING else {}),
             source="tests",
             subject=key,
             time_ns=1_700_000_000_000_000_000,
@@ -82,28 +86,30 @@ class Feed:
         """Events "0", "1", … of each key, keys taking turns."""
         return [self.event(key, str(number)) for number in range(first, first + rounds) for key in keys]
 
-    def subscriber(self, *handlers: object, **options: Any) -> Subscriber:
+    def subscriber(self, *handlers: Handler, **options: Any) -> Subscriber:
+        """With handlers for notices; the topic is read from its beginning."""
         settings = settings_of(self.kafka, **options.pop("subscriber", {}))
         options = {"group": self.group, "contract": self.contract, "registry": self.registry} | options
-        return Subscriber(settings, *handlers, **options)
+        made = Subscriber(settings, **options)
+        for handler in handlers:
+            made.subscribe(handler, NOTICE)
+        return made
 
     def committed(self) -> int:
         """Records that the group has committed, over all partitions."""
-        consumer = Consumer({**self.kafka.client_config(), "group.id": self.group})
-        try:
-            places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-            return sum(max(0, place.offset) for place in consumer.committed(places, timeout=30))
-        finally:
-            consumer.close()
+        return sum(max(0, place.offset) for place in self._looker.committed(self._places, timeout=30))
 
     def end(self) -> int:
         """Records that there are."""
-        consumer = Consumer({**self.kafka.client_config(), "group.id": self.group})
-        try:
-            places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-            return sum(consumer.get_watermark_offsets(place, timeout=30)[1] for place in places)
-        finally:
-            consumer.close()
+        return sum(self._looker.get_watermark_offsets(place, timeout=30)[1] for place in self._places)
+
+    def partition_of(self, key: bytes) -> int:
+        """Where records of a key lie."""
+        return int(murmur2(key, PARTITIONS))
+
+    def close(self) -> None:
+        self._looker.close()
+        self._producer.close()
 
     def counted(self, name: str, **labels: str) -> float:
         """A metric of the subscribers of this feed."""

@@ -131,6 +131,11 @@ def test_a_source_without_a_marked_handler_is_refused() -> None:
             Subscriptions(CATALOGUE, source)
 
 
+def test_what_cannot_be_marked_is_refused() -> None:
+    with pytest.raises(SubscriptionInvalid, match=r"cannot be marked: subscribe it with Subscriptions\.subscribe"):
+        subscribe("market.*")([].append)
+
+
 def test_what_cannot_be_called_with_one_event_is_refused_by_name() -> None:
     def two(event: Event, other: int) -> None: ...
     def generator(event: Event) -> Any:

@@ -89,6 +89,7 @@ class Session:
         self._redrives: set[RedriveWork] = set()
         self._commit_asked_at: float | None = None
         self._commit_at = self._redrives_at = 0.0
+        self._is_leaving = False
 
     def run(self) -> None:
         """Until the member is told to stop, or cannot go on; then what is done is committed and the group is left."""
@@ -319,7 +320,8 @@ class Session:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places = {(at.topic, at.partition) for at in partitions}
         self._lanes.drop(lambda unit: place_of(unit) in places)
-        self._lanes.wait_for(lambda unit: place_of(unit) in places, self._limits.revoke_wait_ms / 1000)
+        wait_ms = 0 if self._is_leaving else self._limits.revoke_wait_ms
+        self._lanes.wait_for(lambda unit: place_of(unit) in places, wait_ms / 1000)
         self._settle()
         self._commit_now([self.owned[place] for place in places if place in self.owned])
         self._forget(places)
@@ -349,6 +351,7 @@ class Session:
 
     def _leave(self) -> None:
         """Lets what runs end, commits it, leaves the group. A handler that does not return in time is left behind."""
+        self._is_leaving = True
         self._lanes.drop(lambda _: True)
         self._lanes.close()
         self._lanes.wait_for(lambda _: True, self._limits.stop_wait_ms / 1000)

@@ -9,7 +9,7 @@ from tradewire.core.logs import get_logger
 from tradewire.processors._partitions import OwnedPartition
 from tradewire.processors.handling import Again, Done, Handling, Job, Outcome, Park
 from tradewire.processors.ledger import Claim
-from tradewire.processors.parking import DeadLetter, ParkedKey, ParkingLot, Redrive, Standing
+from tradewire.processors.parking import DeadLetter, NotOwned, ParkedKey, ParkingLot, Redrive, Standing
 from tradewire.processors.records import RawRecord
 from tradewire.processors.subscriber_metrics import SubscriberMetrics
 
@@ -65,13 +65,16 @@ class RecordWork:
         return None
 
     def _park(self, desk: Desk, failed: Park | None) -> None:
-        if not self.owned.is_open:
-            # Somebody else has the partition by now, and the record with it: a letter of ours would be a second one.
+        try:
+            if failed is None:
+                desk.lot.park(self.job.record)
+            else:
+                desk.lot.park(self.job.record, failed.error, failed.attempts)
+        except NotOwned:
+            # The partition left while the handler ran; nothing comes of this, as ``owned`` is closed.
+            if self.owned.is_open:
+                raise
             return
-        if failed is None:
-            desk.lot.park(self.job.record)
-        else:
-            desk.lot.park(self.job.record, failed.error, failed.attempts)
         desk.metrics.dead_letters.labels(desk.group, self.job.record.topic).inc()
 
 

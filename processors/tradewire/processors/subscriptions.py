@@ -80,7 +80,12 @@ def subscribe(
     options = Options(patterns, name, side_effects, replayed, retry)
 
     def mark(function: _F) -> _F:
-        setattr(function, _MARK, (*getattr(function, _MARK, ()), options))
+        try:
+            setattr(function, _MARK, (*getattr(function, _MARK, ()), options))
+        except AttributeError:
+            raise SubscriptionInvalid(
+                f"{function!r} cannot be marked: subscribe it with Subscriptions.subscribe(handler, pattern)"
+            ) from None
         return function
 
     return mark
