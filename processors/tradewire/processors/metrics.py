@@ -90,6 +90,10 @@ class WorkerMetrics:
             for reached, latency_ns in notice.run.hops():
                 self.flow_hop_seconds.labels(notice.run.flow, reached.step).observe(latency_ns / _NS_PER_S)
 
+    def schema_waits(self) -> float:
+        """How often a batch has waited for a schema."""
+        return sum(sample.value for family in self.registry_waits.collect() for sample in family.samples)
+
     def match(self, pattern: Pattern) -> None:
         """Counts a match."""
         self.pattern_matches.labels(pattern.name).inc()
