@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Broker:
 
     def log(self, *topics: str) -> list[Record]:
         """All records of topics, each partition in order."""
-        consumer = self._consumer("reader")
+        consumer = self._consumer("reader", **{"enable.partition.eof": True})
         try:
             known = consumer.list_topics(timeout=10).topics
             left = {}
@@ -83,20 +83,17 @@ class Broker:
             records = []
             while left:
                 for message in consumer.consume(5_000, timeout=0.2):
-                    assert message.error() is None, message.error()
-                    record = Record(
-                        str(message.topic()),
-                        int(message.partition() or 0),
-                        int(message.offset() or 0),
-                        message.timestamp()[1],
-                        message.key(),
-                        message.value(),
-                        tuple(message.headers() or ()),
-                    )
-                    place = (record.topic, record.partition)
-                    if place in left and record.offset < left[place][1]:
-                        records.append(record)
-                        if record.offset + 1 == left[place][1]:
+                    place = (str(message.topic()), int(message.partition() or 0))
+                    error = message.error()
+                    if error is not None:
+                        # The last offset may be no record: the end of a transaction.
+                        assert error.code() == KafkaError._PARTITION_EOF, error
+                        left.pop(place, None)
+                    elif place in left and int(message.offset() or 0) < left[place][1]:
+                        offset = int(message.offset() or 0)
+                        key, value, headers = message.key(), message.value(), tuple(message.headers() or ())
+                        records.append(Record(*place, offset, message.timestamp()[1], key, value, headers))
+                        if offset + 1 == left[place][1]:
                             del left[place]
             return records
         finally:
@@ -126,9 +123,7 @@ class Broker:
 
     def behind(self, group: str) -> int:
         """Records that a group has not committed yet; very many while the broker cannot tell."""
-        consumer = self._consumers.get(group)
-        if consumer is None:
-            consumer = self._consumers[group] = self._consumer(group)
+        consumer = self._of_group(group)
         known = consumer.list_topics(timeout=10).topics
         places = [TopicPartition(name, number) for name in CONSUMED for number in known[name].partitions]
         try:
@@ -143,13 +138,24 @@ class Broker:
             behind += high - max(low, place.offset)
         return behind
 
+    def committed(self, group: str, topic: str, partition: int) -> int:
+        """The offset that a group has committed; negative if none."""
+        (found,) = self._of_group(group).committed([TopicPartition(topic, partition)], timeout=10)
+        return int(found.offset)
+
     def close(self) -> None:
         for consumer in self._consumers.values():
             consumer.close()
         self._producer.close()
 
-    def _consumer(self, group: str) -> Consumer:
-        return Consumer({**self.settings.kafka.client_config(), "group.id": group, "enable.auto.commit": False})
+    def _of_group(self, group: str) -> Consumer:
+        if group not in self._consumers:
+            self._consumers[group] = self._consumer(group)
+        return self._consumers[group]
+
+    def _consumer(self, group: str, **more: Any) -> Consumer:
+        config = {**self.settings.kafka.client_config(), "group.id": group, "enable.auto.commit": False}
+        return Consumer({**config, **more})
 
 
 class _LogReader(PureWorker):
@@ -183,10 +189,10 @@ class RunningWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self.log_file = folder.parent / f"{folder.name}.log"
 
-    def start(self) -> None:
+    def start(self, program: Sequence[str] = ("-m", "tradewire.processors.worker"), **environment: str) -> None:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tradewire.processors.worker"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, *program], env={**self._environment, **environment}, stdout=log, stderr=log
             )
 
     @property
