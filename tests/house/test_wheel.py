@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -36,6 +38,31 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     zipfile.ZipFile(wheel).extractall(site)
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return folder / "bin" / "python"
+
+
+def test_without_a_c_compiler_the_wheel_is_pure_and_says_so(tmp_path: Path) -> None:
+    """The encoder in C is left out, installation goes on, and the reason is printed."""
+    built = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "out"), str(REPO)],
+        env=os.environ | {"CC": "no-such-compiler"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert [] == [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    assert "without the encoder in C" in built.stdout + built.stderr
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is here: install gcc and Python's headers")
+def test_with_a_c_compiler_the_wheel_carries_the_encoder_in_c(wheel: Path) -> None:
+    """And says by its name for which Python and machine it is."""
+    assert [] != [
+        name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(sysconfig.get_config_var("EXT_SUFFIX"))
+    ]
+    assert not wheel.name.endswith("-none-any.whl")
 
 
 def test_the_wheel_holds_only_our_one_name(wheel: Path) -> None:

@@ -19,6 +19,7 @@ from tradewire.core.errors import EventInvalid
 from tradewire.schemas import _misfit
 from tradewire.schemas._defaults import default_bytes
 from tradewire.schemas._misfit import NESTING_MAX, Misfit, Symbols, find_misfit
+from tradewire.schemas._native_plan import NATIVE, Plan, plan_of
 from tradewire.schemas._shape import Shape, shape_of
 from tradewire.schemas._source import Source, function_of
 from tradewire.schemas._varints import MORE, TABLE, WHOLE, varint
@@ -99,10 +100,14 @@ class Uncompilable(Exception):
 
 
 class EncoderFactory:
-    """Makes encoders of one schema; compiling is done once."""
+    """Makes encoders of one schema; compiling is done once.
 
-    def __init__(self, schema: Any, title: str) -> None:
+    Where there is an encoder in C (see ``_native_plan``) it comes first, and the one in Python writes what it leaves.
+    """
+
+    def __init__(self, schema: Any, title: str, *, native: bool = True) -> None:
         self._title = title
+        self._plan: Plan | None = None
         self._shape = shape_of(schema)
         self._schema = schema
         try:
@@ -112,6 +117,13 @@ class EncoderFactory:
         else:
             self._source = writer.source
             self._code = writer.source.compile()
+            if native and NATIVE is not None:
+                self._plan = plan_of(self._shape)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether ordinary data is written in C."""
+        return self._plan is not None
 
     @property
     def is_compiled(self) -> bool:
@@ -123,7 +135,11 @@ class EncoderFactory:
         if self._source is None:
             return self._fallback(prefix)
         names = self._source.namespace | {"PREFIX": prefix, "refuse": self._refuse}
-        return function_of(self._code, names, "encode")
+        encode = function_of(self._code, names, "encode")
+        if self._plan is None or NATIVE is None:
+            return encode
+        native: Encoder = NATIVE.Encoder(self._plan, prefix, encode)
+        return native
 
     def _refuse(self, data: Any, error: Exception) -> EventInvalid:
         return EventInvalid(f"{self._title}: {find_misfit(self._shape, data) or error!r}")
