@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.gateway.conftest import Reader, running_gateway
+from tests.waiting import wait_until
 
 from tradewire.core import Settings, derived_id
 from tradewire.gateway.services import BODY_BYTES_MAX
@@ -282,6 +284,43 @@ def test_a_broker_that_is_away_is_503_and_the_ids_are_told(
     assert "/problems/delivery-unknown" == problem["type"]
     assert int(response.headers["retry-after"]) >= 1
     assert [("a", "unknown"), ("b", "unknown")] == [(event["id"], event["status"]) for event in problem["events"]]
+
+
+def test_an_event_in_the_spool_is_accepted_and_arrives_later(
+    gateway_settings: Settings, read_record: Reader, tmp_path: Path
+) -> None:
+    """No broker, but a spool: 202 long before the wait is over, also with an idempotency key, and its repeat adds none.
+
+    When the spool is full that is 503, and the answer says which event is on disk and which was not taken. The next
+    gateway with the spool delivers what was accepted.
+    """
+    (port,) = free_ports(1)
+    nowhere = gateway_settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{port}"})
+    publisher = gateway_settings.publisher.model_copy(
+        update={"spool_folder": tmp_path, "spool_bytes_max": 1024 * 1024, "breaker_stall_ms": 500}
+    )
+    away = gateway_settings.model_copy(update={"kafka": nowhere, "publisher": publisher})
+    key, body = str(uuid.uuid4()), trade()
+
+    with running_gateway(away) as client:
+        first = post(client, body, headers={"Idempotency-Key": key})
+        again = post(client, body, headers={"Idempotency-Key": key})
+        both = post(client, [trade(id="a"), trade(id="b")])
+        large = [with_data(trade_id="x" * 700_000) | {"id": name} for name in ("c", "d")]
+        full = problem_of(post(client, large), 503)
+
+    assert (202, "spooled") == (first.status_code, first.json()["status"]), first.text
+    assert "do not send it again" in first.json()["detail"] and "offset" not in first.json()
+    assert (202, first.json(), "true") == (again.status_code, again.json(), again.headers["idempotency-replayed"])
+    assert [("a", "spooled"), ("b", "spooled")] == [(one["id"], one["status"]) for one in both.json()["events"]]
+    assert "/problems/queue-full" == full["type"]
+    assert [("c", "spooled"), ("d", "not taken")] == [(one["id"], one["status"]) for one in full["events"]]
+
+    before = read_record.end("market.events")
+    with running_gateway(away.model_copy(update={"kafka": gateway_settings.kafka})) as client:
+        assert post(client, trade(subject=body["subject"])).status_code in (201, 202)
+        wait_until(lambda: before + 5 == read_record.end("market.events"), within_s=60)
+    assert derived_id(body["type"], body["subject"], key) == first.json()["id"]
 
 
 def test_a_full_queue_is_503_and_says_which_events_were_taken(gateway_settings: Settings) -> None:

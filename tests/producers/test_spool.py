@@ -232,7 +232,7 @@ def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka,
 @pytest.mark.slow
 @pytest.mark.chaos
 def test_every_way_to_publish_goes_by_the_spool(own_kafka: LocalKafka, tmp_path: Path) -> None:
-    """``publish_many``, ``publish_columns``, ``publish_event``, and alerts in their lane, in an outage: once and in order.
+    """``publish_many``, ``publish_columns``, ``publish_event``, and alerts in their lane: each once and in order.
 
     Columns keep their row numbers at SpoolFull's place as at QueueFull's; what was accepted before it arrives.
     """

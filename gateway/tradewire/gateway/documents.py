@@ -36,7 +36,8 @@ class PublishedEvent(BaseModel):
     subject: str
     correlation_id: str
     time: str = Field(description="when it occurred, RFC 3339 with nine digits")
-    status: Literal["written", "queued"]
+    status: Literal["written", "queued", "spooled"]
+    detail: str | None = Field(None, description="of a spooled one, what that means")
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
@@ -246,6 +247,11 @@ POST_SQL: Final[dict[str, Any]] = {
             }
         },
     }
+}
+ACCEPTED_EVENTS: Final[dict[str, Any]] = {
+    "description": "Not in Kafka yet: `queued` and not waited for, or `spooled` on the gateway's disk while no broker "
+    "answers; they are delivered without being sent again",
+    "model": PublishedEvent | PublishedEvents,
 }
 _SAID: Final = {
     400: "The request cannot be read, a query parameter is wrong, or ClickHouse refuses the query",

@@ -24,9 +24,7 @@ router = APIRouter(tags=["events"])
     status_code=201,
     summary="Publish one event or several",
     response_model=documents.PublishedEvent | documents.PublishedEvents,
-    responses=documents.problems(
-        400, 413, 415, 422, 503, s202={"description": "Queued; not waited for", "model": documents.PublishedEvents}
-    ),
+    responses=documents.problems(400, 413, 415, 422, 503, s202=documents.ACCEPTED_EVENTS),
     openapi_extra=documents.POST_EVENTS,
 )
 async def post_events(
@@ -37,8 +35,9 @@ async def post_events(
     """All events of a request are checked before the first is queued: one that is wrong stops all.
 
     Decimals are JSON strings or integers, never JSON numbers with a fraction. 201 means that the brokers have confirmed
-    every event. With 503 `delivery-unknown` an event may have been written: send it again only with the same id or the
-    same Idempotency-Key.
+    every event; 202 `spooled` that they have not, and the events are on the gateway's disk (`publisher.spool_folder`):
+    they reach Kafka once and in order, so do not send them again. With 503 `delivery-unknown` an event may have been
+    written: send it again only with the same id or the same Idempotency-Key.
     """
     only_parameters(request, {"wait"})
     key = read_key(idempotency_key)
@@ -59,16 +58,18 @@ async def _publish(services: Services, body: Any, *, wait: bool, key: str | None
     events = make_events(drafts, source=services.publisher.source, idempotency_key=key, now_ns=time.time_ns())
     queued = await to_thread.run_sync(lambda: queue_events(services.publisher, events, many=many))
     try:
-        outcomes = await settle(events, queued, wait=wait, wait_s=DELIVERY_WAIT_S)
+        outcomes = await settle(services.publisher, events, queued, wait=wait, wait_s=DELIVERY_WAIT_S)
     except Problem as problem:
         told: Any = problem.context.get("events", ())
         for outcome in told:
-            counter = services.metrics.published if outcome["status"] == "written" else services.metrics.not_confirmed
+            accepted = outcome["status"] in ("written", "spooled")
+            counter = services.metrics.published if accepted else services.metrics.not_confirmed
             counter.labels(outcome["type"]).inc()
         raise
     for event in events:
         services.metrics.published.labels(event.type).inc()
-    return Answer(201 if wait else 202, write_json({"events": outcomes} if many else outcomes[0]))
+    written = all(outcome["status"] == "written" for outcome in outcomes)
+    return Answer(201 if written else 202, write_json({"events": outcomes} if many else outcomes[0]))
 
 
 def _response(answer: Answer, headers: dict[str, str] | None = None) -> Response:

@@ -47,7 +47,7 @@ class GatewayMetrics:
         )
         self.published = Counter(
             "tradewire_gateway_published_events_total",
-            "Events confirmed by the brokers, or queued for requests that did not wait.",
+            "Events confirmed by the brokers, spooled, or queued for requests that did not wait.",
             ["type"],
             registry=self.registry,
         )

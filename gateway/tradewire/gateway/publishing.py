@@ -10,12 +10,18 @@ from typing import Any, Final
 from tradewire.core import EventInvalid, PublishError, current_correlation, derived_id, new_id
 from tradewire.gateway.coercion import Coercer, Converter, long, mapping, record, string, time_ns
 from tradewire.gateway.problems import RETRY_AFTER_S, FieldError, Problem, invalid_event, malformed, problem_of
-from tradewire.producers import Delivery, Publisher
-from tradewire.schemas import NO_TAGS, Contract, Event, format_time_ns
+from tradewire.producers import Delivery, LeftInSpool, Publisher
+from tradewire.schemas import NO_TAGS, Contract, Event, Position, format_time_ns
 
 EVENTS_MAX: Final = 1_000
 TEXT_LENGTH_MAX: Final = 1_024
 DELIVERY_WAIT_S: Final = 10.0
+# How often somebody who waits for brokers asks whether they have gone and the event lies in the spool.
+_LOOK_AGAIN_S: Final = 0.1
+_SPOOLED: Final = (
+    "no broker has confirmed it yet; the event is on the gateway's disk and reaches Kafka once and in order: do not "
+    "send it again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +159,16 @@ def queue_events(publisher: Publisher, events: Sequence[Event], *, many: bool) -
 
 
 async def settle(
-    events: Sequence[Event], queued: Sequence[Delivery | PublishError], *, wait: bool, wait_s: float
-) -> list[dict[str, Any]]:
+    publisher: Publisher, events: Sequence[Event], queued: Sequence[Delivery | PublishError], *, wait: bool,
+    wait_s: float,
+) -> list[dict[str, Any]]:  # fmt: skip
     """What became of each event. With ``wait``, waits together at most ``wait_s`` for the brokers' confirmation.
 
+    An event that lies in the spool is ``spooled``; while no broker answers it is not waited for.
+
     Raises:
-        Problem: not every event was confirmed; its member ``events`` says for each ``written``, ``unknown`` or
-            ``not taken``, with the id to publish it again with.
+        Problem: not every event was confirmed or spooled; its member ``events`` says for each ``written``, ``spooled``,
+            ``unknown`` or ``not taken``, with the id to publish it again with.
     """
     outcomes = [_outcome(event) for event in events]
     worst: PublishError | None = None
@@ -173,8 +182,9 @@ async def settle(
             outcome["status"] = "queued"
             continue
         try:
-            async with asyncio.timeout_at(deadline):
-                position = await handle
+            position = await _position(publisher, handle, deadline)
+        except LeftInSpool:
+            outcome |= {"status": "spooled", "detail": _SPOOLED}
         except TimeoutError:
             outcome |= {"status": "unknown", "detail": f"not confirmed within {wait_s:g} s; it may still be written"}
         except PublishError as error:
@@ -191,6 +201,21 @@ async def settle(
     if any(outcome["status"] in ("unknown", "not taken") for outcome in outcomes):
         raise _not_confirmed(worst, outcomes)
     return outcomes
+
+
+async def _position(publisher: Publisher, handle: Delivery, deadline: float) -> Position:
+    """Raises TimeoutError after ``deadline``; LeftInSpool if the event is safe by then, or no broker answers."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + _LOOK_AGAIN_S)):
+                return await handle
+        except TimeoutError:
+            late = loop.time() >= deadline
+            if publisher.is_safe_on_disk and not handle.done() and (late or publisher.broker_is_away):
+                raise LeftInSpool(_SPOOLED, event_id=handle.event_id) from None
+            if late:
+                raise
 
 
 def _outcome(event: Event) -> dict[str, Any]:

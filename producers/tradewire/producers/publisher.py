@@ -217,6 +217,19 @@ class Publisher(ColumnCalls, ConvenienceCalls):
         in_spool = self.spool.rows if self.spool is not None else 0
         return Outcome(sum(per_type.values()), ledger.unknown, tuple(ledger.unknown_ids), per_type, in_spool)
 
+    @property
+    def is_safe_on_disk(self) -> bool:
+        """Whether every event that was accepted and is not settled lies in the spool: then nobody need wait for it.
+
+        False without a spool, and while brokers answer: events are in memory until they are confirmed.
+        """
+        return self.spool is not None and self.spool.protects
+
+    @property
+    def broker_is_away(self) -> bool:
+        """Whether the breaker is open because no broker answers, not only because a spool had events from the start."""
+        return self._guard.breaker.away
+
     def wait_for_broker(self, timeout: float = 10.0) -> None:
         """Waits until a broker answers; for programs that would rather stop at once than fill their queue.
 

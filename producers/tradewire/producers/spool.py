@@ -111,6 +111,11 @@ class Spool:
         """Events that are in memory only, though the breaker is open; 0 once they are copied."""
         return len(self._copying)
 
+    @property
+    def protects(self) -> bool:
+        """Whether every event that was accepted and is not settled is on disk."""
+        return not self.direct and not self._copying
+
     def produce(self, lane: Lane, topic: str, value: bytes, key: str, settle: Settle, headers: list[OutHeader]) -> None:
         """Hands an event over, or stores it.
 
