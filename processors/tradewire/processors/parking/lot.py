@@ -111,7 +111,7 @@ class ParkingLot:
         with self._lock:
             self._learn(self._tail.catch_up())
             states = {key: state for key, state in self._tail.facts.states.items() if key.source in set(places)}
-            waiting = {key: state.since_ms for key, state in states.items() if state.settled_to is None}
+            waiting = {key: state.since_ms for key, state in states.items() if not state.drained}
             letters = [
                 (letter.parked_key, letter.offset)
                 for letter in read_letters(self._kafka, self.group, self._letter_partitions, waiting)
@@ -148,7 +148,7 @@ class ParkingLot:
     def is_parked(self, topic: str, partition: int, key: bytes | None) -> bool:
         """Whether records of a key wait. A record also has an offset: ``standing`` is what a consumer asks."""
         state = self._parking.keys.get(ParkedKey(topic, partition, key)) if key is not None else None
-        return state is not None and state.settled_to is None
+        return state is not None and not state.drained
 
     def park(
         self, record: RawRecord, error: BaseException | None = None, attempts: int = 1, *, event_type: str = ""

@@ -74,7 +74,7 @@ def seen_of(group: str, facts: Facts, letters: Iterable[DeadLetter]) -> Seen:
     by_key = in_order(letters)
     keys: dict[ParkedKey, KeySeen] = {}
     for key, state in facts.states.items():
-        if state.settled_to is not None:
+        if state.drained:
             continue
         begin = max(state.parked_from, state.done_to + 1)
         waiting = [letter for letter in by_key.get(key, ()) if letter.offset >= begin]
@@ -161,7 +161,7 @@ class Operator:
         facts = self._facts()
         parked: dict[tuple[str, int], int] = {}
         for key, state in facts.states.items():
-            if state.settled_to is None:
+            if not state.drained:
                 parked[key.source] = min(parked.get(key.source, state.parked_from), state.parked_from)
         count = 0
         with _Writing(self._kafka, self.group, self._partitions) as writer:

@@ -69,8 +69,8 @@ class ParkedKey(NamedTuple):
 class ParkedState:
     """One parked key. ``attempts`` counts deliveries of the failing record and re-drives that failed.
 
-    ``done_to`` is the last source offset that a re-drive has settled, ``settled_to`` says that all is drained up to
-    there. ``first`` is the first offset that waits, -1 if it is not known: where no letter lies there, retention has
+    ``done_to`` is the last source offset that a re-drive has settled; once all are the key is ``drained`` and free. A
+    key that is parked again before that was committed keeps from where to where it was settled before. ``first`` is the first offset that waits, -1 if it is not known: where no letter lies there, retention has
     taken it. ``answered`` is the id of the last request that came to its end.
     """
 
@@ -81,7 +81,9 @@ class ParkedState:
     event_type: str = ""
     first: int = -1
     done_to: int = -1
-    settled_to: int | None = None
+    drained: bool = False
+    settled_from: int = -1
+    settled_to: int = -1
     answered: str = ""
     writer: str = ""
 
@@ -224,7 +226,7 @@ class Facts:
 
 def is_open(state: ParkedState, request: Request) -> bool:
     """Whether a request is meant for this parking of the key, and was not answered."""
-    return state.settled_to is None and request.parked_from == state.parked_from and request.id != state.answered
+    return not state.drained and request.parked_from == state.parked_from and request.id != state.answered
 
 
 class Parking:
@@ -237,7 +239,7 @@ class Parking:
     def __init__(self, parked_per_key_max: int, writer: str = "") -> None:
         self.keys: dict[ParkedKey, ParkedState] = {}
         self._letters: dict[ParkedKey, list[int]] = {}
-        self._settled: set[ParkedKey] = set()
+        self._drained: set[ParkedKey] = set()
         # Per owned partition the offset below which every record was handled, parked or settled.
         self._reached: dict[Partition, int] = {}
         self._max = parked_per_key_max
@@ -291,8 +293,9 @@ class Parking:
 
     def standing(self, topic: str, partition: int, key: bytes | None, offset: int) -> Standing:
         """What to do with a record. Asked of every record in order, as long as anything is parked."""
-        self.reach(topic, partition, offset)
-        return self._standing(ParkedKey.of(topic, partition, key, offset), offset)
+        standing = self._standing(ParkedKey.of(topic, partition, key, offset), offset)
+        self.reach(topic, partition, offset + 1 if standing is Standing.SETTLED else offset)
+        return standing
 
     def reach(self, topic: str, partition: int, offset: int) -> None:
         """Every record of the partition below ``offset`` has been dealt with."""
@@ -301,11 +304,11 @@ class Parking:
 
     def _standing(self, key: ParkedKey, offset: int) -> Standing:
         state = self.keys.get(key)
-        if state is None or offset < state.parked_from:
+        if state is None:
             return Standing.FREE
-        if state.settled_to is not None:
-            return Standing.SETTLED if offset <= state.settled_to else Standing.FREE
-        return Standing.SETTLED if offset <= state.done_to else Standing.PARKED
+        if state.settled_from <= offset <= state.settled_to or state.parked_from <= offset <= state.done_to:
+            return Standing.SETTLED
+        return Standing.FREE if state.drained or offset < state.parked_from else Standing.PARKED
 
     def park(
         self,
@@ -351,7 +354,7 @@ class Parking:
         if error is None:
             raise ValueError(f"{key}: the record at {offset} is free and has not failed: it must not be parked")
         before = self.keys.get(key)
-        if before is not None and before.settled_to is None:
+        if before is not None and not before.drained:
             # The group was set back: an earlier record fails now, and those that are parked come behind it.
             state = replace(
                 before, parked_from=offset, first=offset, done_to=-1, attempts=attempts, error=error, answered=""
@@ -359,6 +362,9 @@ class Parking:
         else:
             self._letters[key] = []
             state = ParkedState(offset, now_ms, attempts, error, event_type, first=offset)
+            if before is not None:
+                begin = before.parked_from if before.settled_from < 0 else before.settled_from
+                state = replace(state, settled_from=begin, settled_to=before.done_to)
         state = self._set(key, replace(state, error=state.error[:ERROR_CHARACTERS_MAX], writer=self._writer))
         self.learn(key, offset)
         self.reach(key.topic, key.partition, offset + 1)
@@ -427,41 +433,37 @@ class Parking:
         state = self.keys[key]
         if self._letters.get(key) or self.missing(key) is not None or state.done_to < state.parked_from:
             raise ValueError(f"{key}: letters wait or are missing, from {state.first}")
-        state = replace(state, settled_to=state.done_to, answered=request_id, writer=self._writer)
+        state = replace(state, drained=True, answered=request_id, writer=self._writer)
         return Write(key, self._set(key, state))
 
     def committed(self, offsets: Mapping[Partition, int]) -> list[Write]:
         """Settled keys whose last record is committed: their state is not needed any more and goes away."""
-        over = []
-        for key in self._settled:
-            settled_to = self.keys[key].settled_to
-            if settled_to is not None and offsets.get(key.source, -1) > settled_to:
-                over.append(key)
+        over = [key for key in self._drained if offsets.get(key.source, -1) > self.keys[key].done_to]
         for key in over:
             self._drop(key)
         return [Write(key, None) for key in over]
 
     def counts(self) -> tuple[int, int]:
         """Keys that are parked, letters that wait."""
-        return len(self.keys) - len(self._settled), sum(map(len, self._letters.values()))
+        return len(self.keys) - len(self._drained), sum(map(len, self._letters.values()))
 
     def _set(self, key: ParkedKey, state: ParkedState) -> ParkedState:
         self.keys[key] = state
-        if state.settled_to is None:
-            self._settled.discard(key)
+        if state.drained:
+            self._drained.add(key)
         else:
-            self._settled.add(key)
+            self._drained.discard(key)
         return state
 
     def _drop(self, key: ParkedKey) -> None:
         self.keys.pop(key, None)
         self._letters.pop(key, None)
-        self._settled.discard(key)
+        self._drained.discard(key)
 
     def learn(self, key: ParkedKey, offset: int) -> None:
         """A letter is in its topic; one that is known, settled, or of nothing that is parked here changes nothing."""
         state = self.keys.get(key)
-        if state is None or state.settled_to is not None or offset <= state.done_to or offset < state.parked_from:
+        if state is None or state.drained or offset <= state.done_to or offset < state.parked_from:
             return
         letters = self._letters.setdefault(key, [])
         if not letters or letters[-1] < offset:
