@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from tradewire.schemas.headers import (
@@ -22,6 +23,7 @@ from tradewire.schemas.headers import (
     parse_time_ns,
 )
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_bytes, encode_map, length_of
+from tradewire.sinks.header_columns import Columns
 from tradewire.sinks.layout import COLUMN, CONSTANT, TEXT_COLUMNS, VALUE, Entry, layout_text
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.row_shape import RowShape, row_head
@@ -65,18 +67,6 @@ _seconds: Final = _Seconds()
 _tags: Final = _Tags()
 
 
-def _sized(values: Sequence[bytes]) -> tuple[list[bytes], Sequence[bytes]]:
-    return list(map(length_of, map(len, values))), values
-
-
-def _text(values: Sequence[bytes], *, may_be_empty: bool = False) -> tuple[list[bytes], Sequence[bytes]]:
-    if not may_be_empty and not all(values):
-        raise NotUniform
-    if not b"".join(values).isascii():
-        b"\n".join(values).decode()  # raises for what is not UTF-8; the separator keeps halves of a character apart
-    return _sized(values)
-
-
 def _times(values: Sequence[bytes]) -> list[int]:
     fractions = [value[_SECOND_LENGTH:29] for value in values]
     joined = b"".join(fractions)
@@ -113,52 +103,48 @@ class ColumnwiseRows:
         uniform = len(unique) == len(names) and unique >= _REQUIRED and SCHEMA_KEY not in unique
         return ColumnwiseRows(names) if uniform else None
 
-    def _entries(self, columns: Sequence[Sequence[bytes]]) -> tuple[str, list[Sequence[bytes]]]:
+    def _entries(self, columns: Sequence[list[bytes]]) -> tuple[str, list[list[bytes]]]:
         entries: list[Entry] = []
-        kept: list[Sequence[bytes]] = []
+        kept: list[list[bytes]] = []
         for name, column in zip(self._names, columns, strict=True):
             if name in TEXT_COLUMNS or name in ("ce_time", "ce_sequence"):
                 entries.append((name, COLUMN))
-            elif name in _CONSTANTS and set(column) == {_CONSTANTS[name]}:
+            elif name in _CONSTANTS and column.count(_CONSTANTS[name]) == len(column):
                 entries.append((name, CONSTANT, column[0].decode()))
             else:
                 entries.append((name, VALUE))
                 kept.append(column)
         return layout_text(entries), kept
 
-    def build(
-        self, batch: RecordColumns, indexes: Sequence[int], rows: Sequence[tuple[bytes | None, ...]], shape: RowShape
-    ) -> list[bytes]:
-        """The bytes of all rows, in pieces.
+    def build(self, batch: RecordColumns, indexes: Sequence[int], headers: Columns, shape: RowShape) -> list[bytes]:
+        """The bytes of all rows, in pieces; ``headers`` has a column for each name.
 
         Raises:
             NotUniform, TypeError, ValueError, struct.error: some row does not fit; nothing is said of which.
         """
-        columns: list[Sequence[bytes]] = list(zip(*rows, strict=True))
+        columns: list[list[bytes]] = headers  # type: ignore[assignment]
         column = {name: columns[at] for name, at in self._at.items()}
-        types = set(column["ce_type"])
-        type = column["ce_type"][0]
-        if len(types) != 1 or (shape.type is not None and type != shape.type.encode()):
+        types = column["ce_type"]
+        type = types[0]
+        if types.count(type) != len(types) or (shape.type is not None and type != shape.type.encode()):
             raise NotUniform
         if set(column.get("ce_specversion", ())) - {SPEC_VERSION[1]} or any(
             map(is_structured, set(column.get("content-type", ())))
         ):
             raise NotUniform
         layout, kept = self._entries(columns)
-        offsets = [batch.offsets[index] for index in indexes]
-        stamps = [batch.timestamps_ms[index] for index in indexes]
+        offsets, stamps, keys, found = _at(batch, indexes)
         packed = struct.pack(
             f"<{3 * len(indexes)}q", *chain.from_iterable(zip(offsets, stamps, _times(column["ce_time"]), strict=True))
         )
-        values: list[bytes] = [batch.values[index] for index in indexes]  # type: ignore[misc]
-        keys = [batch.keys[index] for index in indexes]
+        values: list[bytes] = found  # type: ignore[assignment]
         line = _Line(len(indexes))
         line.constant(row_head(batch, shape, layout, type))
         line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
         for name in ("ce_id", "ce_source", "ce_subject", "ce_correlationid"):
-            line.columns(_text(column[name]))
+            line.text(column[name])
         if "ce_causationid" in column:
-            line.columns(_text(column["ce_causationid"], may_be_empty=True))
+            line.text(column["ce_causationid"], may_be_empty=True)
         else:
             line.constant(EMPTY)
         if "ce_sequence" in column:
@@ -173,17 +159,29 @@ class ColumnwiseRows:
         if kept:
             line.constant(length_of(len(kept)))
             for header in kept:
-                line.columns(_sized(header))
+                line.sized(header)
         line.constant(EMPTY)
         if None in keys:
             line.column([EMPTY if key is None else SECOND_BRANCH + encode_bytes(key) for key in keys])
         else:
             line.constant(SECOND_BRANCH)
-            line.columns(_sized(keys))  # type: ignore[arg-type]
-        line.columns(_sized(values))
+            line.sized(keys)  # type: ignore[arg-type]
+        line.sized(values)
         line.column([value[5:] for value in values])
         line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
         return line.pieces()
+
+
+def _at(
+    batch: RecordColumns, indexes: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int], Sequence[bytes | None], Sequence[bytes | None]]:
+    """Offsets, broker times, keys and values of the rows at ascending indexes."""
+    first, end = indexes[0], indexes[-1] + 1
+    wanted = slice(first, end)
+    if end - first == len(indexes):
+        return batch.offsets[wanted], batch.timestamps_ms[wanted], batch.keys[wanted], batch.values[wanted]
+    pick = itemgetter(*indexes)
+    return pick(batch.offsets), pick(batch.timestamps_ms), pick(batch.keys), pick(batch.values)
 
 
 class _Line:
@@ -202,8 +200,26 @@ class _Line:
     def column(self, pieces: Sequence[bytes]) -> None:
         self._pieces.append(pieces)
 
-    def columns(self, pieces: tuple[Sequence[bytes], Sequence[bytes]]) -> None:
-        self._pieces += pieces
+    def sized(self, values: list[bytes]) -> None:
+        """Avro strings or bytes: lengths before their bytes, once for all rows where they are the same."""
+        rows, first = len(values), values[0]
+        if values.count(first) == rows:
+            self.constant(encode_bytes(first))
+            return
+        lengths = list(map(len, values))
+        if lengths.count(lengths[0]) == rows:
+            self.constant(length_of(lengths[0]))
+        else:
+            self.column(list(map(length_of, lengths)))
+        self.column(values)
+
+    def text(self, values: list[bytes], *, may_be_empty: bool = False) -> None:
+        """Avro strings. Raises NotUniform, UnicodeDecodeError, TypeError."""
+        if not may_be_empty and not all(values):
+            raise NotUniform
+        if not b"".join(values).isascii():
+            b"\n".join(values).decode()  # raises for what is not UTF-8; the separator keeps halves of a character apart
+        self.sized(values)
 
     def pieces(self) -> list[bytes]:
         stride = len(self._pieces)

@@ -12,7 +12,7 @@ from tradewire.core import get_logger
 from tradewire.core.errors import ClickHouseUnavailable
 from tradewire.core.failpoints import failpoint
 from tradewire.sinks import metrics
-from tradewire.sinks.container import Block, Malformed, build_block, split_by_schema, unreadable
+from tradewire.sinks.container import Block, Malformed, Split, build_block, unreadable
 from tradewire.sinks.dead_letters import DEAD_COLUMNS, DELETED_COLUMNS, PARKED, TABLE, build_dead, build_deleted
 from tradewire.sinks.protocol import Intent
 from tradewire.sinks.records import RecordColumns
@@ -45,14 +45,13 @@ def plan_parked(batch: RecordColumns) -> Plan:
 
 def plan_batch(
     batch: RecordColumns,
+    split: Split,
     resolved: Mapping[int, Target | NoTarget],
-    groups: Mapping[int, list[int]],
     read_model: str | None,
 ) -> Plan:
     """Sorts a batch by target. ``read_model`` is the table of a compacted topic: no value means deleted there."""
-    split = split_by_schema(batch)
     plan = Plan(malformed=split.malformed)
-    for schema_id, indexes in groups.items():
+    for schema_id, indexes in split.by_schema.items():
         found = resolved[schema_id]
         if isinstance(found, Target):
             plan.groups[schema_id] = indexes
@@ -161,16 +160,38 @@ def _insert(store: Store, table: str, body: bytes, token: str, columns: Sequence
         store.insert_avro(table, body, token=token, columns=columns)
 
 
-class Inserter(threading.Thread):
-    """The thread that inserts, one batch after the other, each until it is done. Kafka is polled meanwhile."""
+class Inserter:
+    """Threads that insert batches, each until it is done. Kafka is polled meanwhile.
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(name="tradewire-sink-inserter", daemon=True)
-        self._store = store
+    While the engine works on the batch of one thread the next builds its block. Batches of one partition never come
+    here two at a time, so that their order is kept; those of different partitions may end in any order.
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        """A thread per store."""
+        self._threads = [
+            threading.Thread(target=self._run, args=(store,), name=f"tradewire-sink-inserter-{number}", daemon=True)
+            for number, store in enumerate(stores)
+        ]
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the threads to end, as long as the timeout in all."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def idle(self) -> bool:
+        """Whether some thread has nothing to do."""
+        return self._waiting < len(self._threads)
 
     @property
     def waiting(self) -> int:
@@ -183,26 +204,27 @@ class Inserter(threading.Thread):
         self._jobs.put(job)
 
     def close(self) -> None:
-        """Ends the thread after the batches that are not cancelled."""
-        self._jobs.put(None)
+        """Ends the threads after the batches that are not cancelled."""
+        for _ in self._threads:
+            self._jobs.put(None)
 
-    def run(self) -> None:
+    def _run(self, store: Store) -> None:
         try:
             while (job := self._jobs.get()) is not None:
-                self._until_done(job)
+                self._until_done(job, store)
                 with self._lock:
                     self._waiting -= 1
         except BaseException as error:  # the loop must not wait for ever for a thread that is gone
             self.failure = error
         finally:
-            self._store.close()
+            store.close()
 
-    def _until_done(self, job: Job) -> None:
+    def _until_done(self, job: Job, store: Store) -> None:
         backoff_s = _BACKOFF_S_MIN
         while not job.cancelled.is_set():
             started = time.monotonic()
             try:
-                write(job, self._store)
+                write(job, store)
             except (ClickHouseUnavailable, BlockRefused) as error:
                 metrics.INSERT_ERRORS.inc()
                 _log.warning(

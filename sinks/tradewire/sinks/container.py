@@ -23,6 +23,7 @@ from tradewire.schemas.codec import FRAME, MAGIC
 from tradewire.schemas.headers import SCHEMA_KEY, Header, decode_headers, is_structured
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_array, encode_bytes, encode_map
 from tradewire.sinks._columnwise import ColumnwiseRows, NotUniform
+from tradewire.sinks.header_columns import Columns
 from tradewire.sinks.layout import plain_layout
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.row_shape import RowShape, row_head
@@ -68,6 +69,10 @@ class Split:
 def split_by_schema(batch: RecordColumns) -> Split:
     """Reads the frame of every value."""
     split = Split()
+    schema_id = _only_schema(batch.values)
+    if schema_id is not None:
+        split.by_schema[schema_id] = list(range(len(batch)))
+        return split
     by_prefix: dict[bytes, list[int]] = {}
     for index, value in enumerate(batch.values):
         if value is None:
@@ -87,6 +92,17 @@ def split_by_schema(batch: RecordColumns) -> Split:
             error = f"the value begins with 0x{prefix[0]:02x}, not 0x00: is it JSON or plain Avro?"
             split.malformed += [_unframed(batch, index, error) for index in indexes]
     return split
+
+
+def _only_schema(values: Sequence[bytes | None]) -> int | None:
+    """The schema id that all values are framed with, if there is one."""
+    try:
+        prefixes = [value[:5] for value in values]  # type: ignore[index]
+    except TypeError:
+        return None
+    if not prefixes or len(prefixes[0]) < FRAME.size or prefixes[0][0] != MAGIC:
+        return None
+    return int(FRAME.unpack(prefixes[0])[1]) if prefixes.count(prefixes[0]) == len(prefixes) else None
 
 
 def _unframed(batch: RecordColumns, index: int, error: str) -> Malformed:
@@ -117,24 +133,30 @@ def build_block(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) -
 def _build_chunk(
     batch: RecordColumns, indexes: Sequence[int], shape: RowShape, parts: list[bytes], malformed: list[Malformed]
 ) -> None:
+    uniform = batch.headers.columns(indexes)
+    if uniform is not None:
+        _build_group(batch, indexes, *uniform, shape, parts, malformed)
+        return
     headers = batch.headers
     by_names: dict[tuple[str, ...], tuple[list[int], list[tuple[bytes | None, ...]]]] = {}
     for index in indexes:
-        names, values = zip(*headers[index], strict=True) if headers[index] else ((), ())
+        found = headers[index]
+        names, values = zip(*found, strict=True) if found else ((), ())
         group = by_names.get(names)
         if group is None:
             group = by_names[names] = ([], [])
         group[0].append(index)
         group[1].append(values)
     for names, (group_indexes, group_values) in by_names.items():
-        _build_group(batch, group_indexes, names, group_values, shape, parts, malformed)
+        columns: Columns = list(map(list, zip(*group_values, strict=True)))
+        _build_group(batch, group_indexes, names, columns, shape, parts, malformed)
 
 
 def _build_group(
     batch: RecordColumns,
-    indexes: list[int],
+    indexes: Sequence[int],
     names: tuple[str, ...],
-    values: list[tuple[bytes | None, ...]],
+    columns: Columns,
     shape: RowShape,
     parts: list[bytes],
     malformed: list[Malformed],
@@ -143,12 +165,13 @@ def _build_group(
     fast = ColumnwiseRows.of(names)
     if fast is not None:
         try:
-            parts += fast.build(batch, indexes, values, shape)
+            parts += fast.build(batch, indexes, columns, shape)
         except (NotUniform, TypeError, ValueError, OverflowError, struct.error):
             if len(indexes) > _HALVING_ROWS_MIN:
                 half = len(indexes) // 2
-                _build_group(batch, indexes[:half], names, values[:half], shape, parts, malformed)
-                _build_group(batch, indexes[half:], names, values[half:], shape, parts, malformed)
+                first, second = [column[:half] for column in columns], [column[half:] for column in columns]
+                _build_group(batch, indexes[:half], names, first, shape, parts, malformed)
+                _build_group(batch, indexes[half:], names, second, shape, parts, malformed)
                 return
         else:
             return

@@ -30,10 +30,10 @@ class Planner:
         """
         if batch.topic in self._parked:
             return plan_parked(batch), len(batch)
-        groups = split_by_schema(batch).by_schema
+        split = split_by_schema(batch)
         resolved: dict[int, Target | NoTarget] = {}
         dead, waiting = 0, None
-        for schema_id, indexes in groups.items():
+        for schema_id, indexes in split.by_schema.items():
             if dead_schemas is not None and schema_id in dead_schemas:
                 resolved[schema_id] = NoTarget("unknown schema id", "nobody knew the schema id when the batch was cut")
                 continue
@@ -49,4 +49,4 @@ class Planner:
                 return plan, rows
         if waiting is not None:
             raise waiting
-        return plan_batch(batch, resolved, groups, self._tables.read_model(batch.topic)), len(batch)
+        return plan_batch(batch, split, resolved, self._tables.read_model(batch.topic)), len(batch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tradewire.schemas.headers import Header
+from tradewire.sinks.header_columns import HeaderColumns
 
 
 class Record(NamedTuple):
@@ -29,7 +30,7 @@ class RecordColumns:
     timestamps_ms: list[int] = field(default_factory=list)
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)
-    headers: list[Sequence[Header]] = field(default_factory=list)
+    headers: HeaderColumns = field(default_factory=HeaderColumns)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -40,16 +41,18 @@ class RecordColumns:
         self.timestamps_ms += [message.timestamp()[1] for message in messages]
         self.keys += [message.key() for message in messages]
         self.values += [message.value() for message in messages]
-        self.headers += [message.headers() or () for message in messages]
+        self.headers.extend_messages(messages)
 
     def add(self, records: Iterable[Record]) -> None:
         """Adds records; used where they do not come from a consumer."""
+        found: list[Sequence[Header]] = []
         for offset, timestamp_ms, key, value, headers in records:
             self.offsets.append(offset)
             self.timestamps_ms.append(timestamp_ms)
             self.keys.append(key)
             self.values.append(value)
-            self.headers.append(headers)
+            found.append(headers)
+        self.headers.extend(found)
 
     def append_all(self, other: RecordColumns) -> None:
         """Adds what follows these records in the same partition."""
@@ -57,7 +60,7 @@ class RecordColumns:
         self.timestamps_ms += other.timestamps_ms
         self.keys += other.keys
         self.values += other.values
-        self.headers += other.headers
+        self.headers.append_all(other.headers)
 
     def record(self, index: int) -> Record:
         return Record(
@@ -77,13 +80,14 @@ class RecordColumns:
             self.timestamps_ms[:rows],
             self.keys[:rows],
             self.values[:rows],
-            self.headers[:rows],
+            self.headers.part(0, rows),
         )
 
     def take(self, rows: int) -> RecordColumns:
         """Cuts the first ``rows`` off and returns them."""
         head = self.head(rows)
-        for column in (self.offsets, self.timestamps_ms, self.keys, self.values, self.headers):
+        self.headers = self.headers.part(rows, len(self))
+        for column in (self.offsets, self.timestamps_ms, self.keys, self.values):
             del column[:rows]
         return head
 

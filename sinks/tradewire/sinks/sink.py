@@ -38,6 +38,8 @@ _RETRY_S: Final = 1.0
 # At a rebalance the insert that is running may end; the others are done by the next owner from their intents.
 _REVOKE_WAIT_S: Final = 5.0
 _DRAIN_S: Final = 20.0
+# While ClickHouse works on one block the next is built; a third would only wait for the same processor.
+_INSERTERS: Final = 2
 # Reading is paused at so many times the ceilings of one batch, over all partitions, and goes on below half of it.
 _BUFFERED_BATCHES_MAX: Final = 2
 _LAG_S: Final = 5.0
@@ -92,7 +94,7 @@ class Sink:
         self._tables = Tables(self._store, contract.catalogue, contract.schema_ids, window, unknown_wait_s=wait_s)
         parked = {topic.name for topic in contract.topics.values() if topic.domain == "deadletter"}
         self._planner = Planner(self._tables, parked)
-        self._inserter = Inserter(Store(settings.clickhouse))
+        self._inserter = Inserter([Store(settings.clickhouse) for _ in range(_INSERTERS)])
         self._partitions: dict[tuple[str, int], AssignedPartition] = {}
         self._stopping = threading.Event()
         self._paused = False
@@ -171,7 +173,7 @@ class Sink:
     def _turn(self) -> None:
         self._take(self._consumer.consume(_CONSUME_ROWS, _CONSUME_S))
         self._finish()
-        if self._inserter.waiting <= 1:
+        if self._inserter.waiting <= _INSERTERS:
             self._cut()
         self._commit(list(self._partitions.values()))
         self._throttle()
@@ -210,10 +212,14 @@ class Sink:
     def _cut(self) -> None:
         """Cuts the batches that are due and fixes their boundaries."""
         now = time.monotonic()
-        for assigned in self._partitions.values():
+        given = False
+        for assigned in sorted(self._partitions.values(), key=lambda found: len(found.buffer), reverse=True):
             idle = assigned.protocol.phase in (Phase.CONSUMING, Phase.REPLAYING)
-            if not idle or now < assigned.not_before or not assigned.cut(self._limits, now):
+            if not idle or now < assigned.not_before:
                 continue
+            if not assigned.cut(self._limits, now, hungry=self._inserter.idle and not given):
+                continue
+            given = True
             try:
                 job = assigned.fix(self._planner)
             except (ClickHouseUnavailable, RegistryUnavailable, UnknownSchemaId) as error:
