@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,10 @@ class Seen:
         with self._lock:
             self.events.append(event)
             self.by_key[event.subject].append(event.data["message"])
+
+    def add_slowly(self, event: Event) -> None:
+        time.sleep(0.002)
+        self.add(event)
 
     def __len__(self) -> int:
         return len(self.events)

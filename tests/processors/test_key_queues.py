@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -36,6 +36,25 @@ def test_units_take_turns() -> None:
         taken.append(found[1])
         queues.done(found[0])
     assert [1, 4, 2, 3] == taken
+
+
+def test_trimming_keeps_what_is_out_and_the_oldest_but_no_retry() -> None:
+    queues: KeyQueues[str, int] = KeyQueues()
+    for unit, item in (("out", 1), ("out", 2), ("out", 7), ("waits", 3), ("waits", 4), ("ready", 5), ("ready", 9)):
+        queues.add(unit, item)
+    queues.add("new", 8)
+    assert [("out", 1), ("waits", 3)] == [queues.take(0), queues.take(0)]
+    queues.again("waits", 1)
+    queues.trim(lambda unit: True, lambda item: item <= 5)
+    assert queues.is_busy(lambda unit: unit == "out")
+    assert not queues.is_busy(lambda unit: unit in ("waits", "new"))
+    found = []
+    queues.done("out")
+    while (taken := queues.take(2)) is not None:
+        found.append(taken[1])
+        queues.done(taken[0])
+    assert [5, 2] == found
+    assert 0 == len(queues)
 
 
 def test_what_is_added_to_a_dropped_unit_waits_for_the_call_that_still_runs() -> None:
@@ -144,3 +163,4 @@ class QueuesWithDrops(RuleBasedStateMachine):
 
 
 TestQueuesWithDrops = QueuesWithDrops.TestCase
+TestQueuesWithDrops.settings = settings(max_examples=40)

@@ -82,8 +82,8 @@ class Lanes(Generic[Unit, Item]):
         self._work = work
         self._queues: KeyQueues[Unit, Item] = KeyQueues()
         self._changed = threading.Condition()
-        # Since when, by unit.
-        self._running: dict[Unit, float] = {}
+        # With since when.
+        self._running: dict[Unit, tuple[Item, float]] = {}
         self._is_closed = False
         # Items done with, for the thread that commits.
         self.finished: deque[Item] = deque()
@@ -111,10 +111,29 @@ class Lanes(Generic[Unit, Item]):
         with self._changed:
             self._queues.drop(chosen)
 
-    def wait_for(self, chosen: Callable[[Unit], bool], timeout_s: float) -> bool:
-        """Waits until nothing runs of the chosen units; False if the time did not suffice."""
+    def finish(
+        self,
+        chosen: Callable[[Unit], bool],
+        bound: Callable[[Iterable[Item]], Callable[[Item], bool]],
+        timeout_s: float,
+    ) -> bool:
+        """Lets the chosen units come to rest and forgets what they have left; False if the time did not suffice.
+
+        What runs may end. Of what is queued only the items go on that ``bound`` keeps: it is told which run or have
+        just ended. A retry is not waited for.
+        """
+
+        def rests() -> bool:
+            if self._is_closed:
+                return not any(chosen(unit) for unit in self._running)
+            return not self._queues.is_busy(chosen)
+
         with self._changed:
-            return self._changed.wait_for(lambda: not any(chosen(unit) for unit in self._running), timeout_s)
+            begun = [item for unit, (item, _) in self._running.items() if chosen(unit)]
+            self._queues.trim(chosen, bound([*begun, *self.finished]))
+            in_time = self._changed.wait_for(rests, timeout_s)
+            self._queues.drop(chosen)
+            return in_time
 
     def close(self) -> None:
         """No item begins any more. Threads whose handler does not return are left behind; they are daemons."""
@@ -131,7 +150,7 @@ class Lanes(Generic[Unit, Item]):
     def longest_s(self) -> float:
         """For how long the oldest of what runs has been running."""
         with self._changed:
-            return time.monotonic() - min(self._running.values()) if self._running else 0.0
+            return time.monotonic() - min(since for _, since in self._running.values()) if self._running else 0.0
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -159,7 +178,7 @@ class Lanes(Generic[Unit, Item]):
                 now = time.monotonic()
                 taken = self._queues.take(now)
                 if taken is not None:
-                    self._running[taken[0]] = now
+                    self._running[taken[0]] = (taken[1], now)
                     return taken
                 due = self._queues.next_due()
                 self._changed.wait(None if due is None else max(0.001, due - now))

@@ -66,6 +66,7 @@ class OwnedPartition:
         self.is_open = True
         self.is_paused = False
         self.queued_rows = 0
+        self.done_to_max = -1
         self.read_to = begin
         self._ledger: Ledger[int] = Ledger()
 
@@ -81,6 +82,7 @@ class OwnedPartition:
     def settle(self, claim: Claim[int]) -> None:
         """Writes down that its work is done."""
         self._ledger.settle(claim)
+        self.done_to_max = max(self.done_to_max, claim.last)
 
     def commit_to(self) -> int | None:
         """The offset to commit now; None if it stands already."""

@@ -296,7 +296,10 @@ class Session:
                 committed=first if is_committed else None,
                 says_begin=self._limits.begin == "latest",
             )
-        consumer.incremental_assign([at for at, _, _ in found])
+        assigned = [at for at, _, _ in found]
+        consumer.incremental_assign(assigned)
+        # librdkafka keeps a pause over revocation and assignment: a partition that comes back would never be read.
+        consumer.resume(assigned)
         self._member.ready.set()
         _log.info("assigned", group=self._group, partitions=len(partitions), of=len(self.owned))
 
@@ -319,13 +322,21 @@ class Session:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places = {(at.topic, at.partition) for at in partitions}
-        self._lanes.drop(lambda unit: place_of(unit) in places)
         wait_ms = 0 if self._is_leaving else self._limits.revoke_wait_ms
-        self._lanes.wait_for(lambda unit: place_of(unit) in places, wait_ms / 1000)
+        self._lanes.finish(lambda unit: place_of(unit) in places, self._up_to_what_is_done, wait_ms / 1000)
         self._settle()
         self._commit_now([self.owned[place] for place in places if place in self.owned])
         self._forget(places)
         consumer.incremental_unassign(partitions)
+
+    def _up_to_what_is_done(self, begun: Iterable[Work]) -> Callable[[Work], bool]:
+        """Keys run apart: an older event of another key may wait where a newer one is done. What lies between goes on,
+        so that the commit comes up to the newest and the next owner repeats none of it."""
+        done_to = {owned.place: owned.done_to_max for owned in self.owned.values()}
+        for work in begun:
+            if isinstance(work, RecordWork) and work.owned.place in done_to:
+                done_to[work.owned.place] = max(done_to[work.owned.place], work.claim.last)
+        return lambda work: isinstance(work, RecordWork) and work.claim.last <= done_to.get(work.owned.place, -1)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Somebody else owns them already: nothing of them is committed, and their events are handled again there."""
@@ -352,9 +363,8 @@ class Session:
     def _leave(self) -> None:
         """Lets what runs end, commits it, leaves the group. A handler that does not return in time is left behind."""
         self._is_leaving = True
-        self._lanes.drop(lambda _: True)
+        self._lanes.finish(lambda _: True, self._up_to_what_is_done, self._limits.stop_wait_ms / 1000)
         self._lanes.close()
-        self._lanes.wait_for(lambda _: True, self._limits.stop_wait_ms / 1000)
         self._loop.cancel()
         self._lanes.join(_JOIN_S)
         try:

@@ -100,6 +100,25 @@ class KeyQueues(Generic[Unit, Item]):
                 del self._lines[unit]
         return dropped
 
+    def trim(self, chosen: Callable[[Unit], bool], keep: Callable[[Item], bool]) -> None:
+        """Forgets, of the chosen units, what waits for a retry and all behind it, and the items that are not kept.
+
+        The kept ones of a unit are its oldest. What is out stays out.
+        """
+        waiting = {unit for unit, line in self._lines.items() if chosen(unit) and line.due is not None}
+        self.drop(lambda unit: unit in waiting)
+        for unit in [unit for unit in self._lines if chosen(unit)]:
+            line = self._lines[unit]
+            while len(line.items) > line.is_out and not keep(line.items[-1]):
+                line.items.pop()
+                self._count -= 1
+            if not line.items:
+                del self._lines[unit]
+
+    def is_busy(self, chosen: Callable[[Unit], bool]) -> bool:
+        """Whether of the chosen units something is out, or could be taken at once."""
+        return any(line.due is None for unit, line in self._lines.items() if chosen(unit))
+
     def next_due(self) -> float | None:
         """When the next waiting unit is due, at the earliest."""
         return self._waiting[0][0] if self._waiting else None

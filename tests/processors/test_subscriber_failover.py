@@ -1,0 +1,167 @@
+"""Several members of a group: one is killed, hangs, joins or leaves under load; and the broker goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.needs import java_or_skip
+from tests.processors.subscribing import Account, Feed, Seen
+from tests.waiting import wait_until
+
+from tradewire.core import new_id
+from tradewire.core.settings import KafkaSettings
+from tradewire.operations.stack.cluster import LocalKafka, local_kafka
+from tradewire.processors import Subscriber
+
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(240)]
+REPO = Path(__file__).resolve().parents[2]
+KEYS = [f"k{number}" for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """A broker that may be killed."""
+    java_or_skip()
+    with local_kafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+def feed(kafka: LocalKafka) -> Iterator[Feed]:
+    made = Feed(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), f"failover.{new_id()}")
+    yield made
+    made.close()
+
+
+class Members:
+    """Processes of one service, all with one account."""
+
+    def __init__(self, feed: Feed, folder: Path) -> None:
+        self._feed, self._folder = feed, folder
+        self.account = Account(folder / "account.db")
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        feed, log = self._feed, (self._folder / f"{name}.log").open("ab")
+        command = [sys.executable, "-m", "tests.processors.subscribing_service"]
+        arguments = [feed.kafka.bootstrap_servers, feed.topic, feed.group, str(self._folder / "account.db"), name]
+        process = subprocess.Popen([*command, *arguments], cwd=REPO, env=os.environ, stdout=log, stderr=log)
+        log.close()
+        self._processes[name] = process
+        return process
+
+    def end(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(30)
+        self.account.connection.close()
+
+
+@pytest.fixture
+def members(feed: Feed, tmp_path: Path) -> Iterator[Members]:
+    made = Members(feed, tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("fault", ["killed", "hung"])
+def test_the_other_member_goes_on_when_one_is(fault: str, feed: Feed, members: Members) -> None:
+    """Every event is handled, in the order of its key; what was done and not committed is handled twice, and its
+    effects are there once. The one that hung learns that its partitions are lost, and does not commit them."""
+    account, rounds = members.account, 0
+    first, second = members.start("first"), members.start("second")
+
+    def both_work() -> bool:
+        nonlocal rounds
+        feed.publish(*feed.numbered(KEYS, 1, first=rounds))
+        rounds += 1
+        return bool(account.count("first") and account.count("second"))
+
+    wait_until(both_work, within_s=60, alive=lambda: first.poll() or second.poll())
+    feed.publish(*feed.numbered(KEYS, 60, first=rounds))
+    rounds += 60
+    done = account.count("first")
+    wait_until(lambda: account.count("first") > done + 20, within_s=60, alive=first.poll)
+    assert feed.committed() < feed.end(), "too late to prove anything"
+    first.send_signal(signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+    wait_until(lambda: feed.committed() == feed.end(), within_s=120, alive=second.poll)
+    if fault == "hung":
+        first.send_signal(signal.SIGCONT)
+        feed.publish(*feed.numbered(KEYS, 10, first=rounds))
+        rounds += 10
+        wait_until(lambda: feed.committed() == feed.end(), within_s=120, alive=second.poll)
+        first.terminate()
+        assert 0 == first.wait(60)
+    second.terminate()
+    assert 0 == second.wait(60)
+
+    calls = account.calls()
+    assert_order(calls, rounds)
+    assert [1] * (len(KEYS) * rounds) == list(account.effects().values())
+    # A handler runs alone in each member: at most the one that was cut off, and what the last commits had not told.
+    repeated = [what for what, count in Counter((key, message) for _, key, message in calls).items() if count > 1]
+    assert {2} >= {count for count in Counter((key, message) for _, key, message in calls).values() if count > 1}
+    assert len(repeated) < len(KEYS) * rounds / 4
+    assert feed.committed() == feed.end()
+
+
+def assert_order(calls: list[tuple[str, str, str]], rounds: int) -> None:
+    """The first call of each event, by key, in order and without a gap."""
+    first: dict[str, dict[str, None]] = defaultdict(dict)
+    for _, key, message in calls:
+        first[key].setdefault(message)
+    assert {key: [str(number) for number in range(rounds)] for key in KEYS} == {
+        key: list(found) for key, found in first.items()
+    }
+
+
+def test_members_that_join_and_leave_in_order_repeat_nothing(feed: Feed) -> None:
+    """A partition that moves is committed to its last event first; no inbox, and no window over processes.
+
+    The buffer is small, so most partitions are paused when they move: librdkafka would keep them so when they come back.
+    """
+    seen = Seen()
+
+    def member() -> Subscriber:
+        return feed.subscriber(seen.add_slowly, subscriber={"dedupe_rows": 0, "buffer_rows_max": 20})
+
+    feed.publish(*feed.numbered(KEYS, 100))
+    with member() as first:
+        wait_until(lambda: len(seen) > 100, within_s=60)
+        with member() as second, member() as third:
+            wait_until(lambda: second.assignment and third.assignment, within_s=60)
+            moved = len(seen)
+            wait_until(lambda: len(seen) > moved + 100, within_s=60)
+            assert 4 == len(first.assignment | second.assignment | third.assignment)
+        wait_until(lambda: 4 == len(first.assignment), within_s=60)
+        feed.publish(*feed.numbered(KEYS, 5, first=100))
+        wait_until(lambda: feed.committed() == feed.end(), within_s=60)
+
+    assert {key: [str(number) for number in range(105)] for key in KEYS} == seen.by_key
+
+
+def test_a_broker_that_goes_away_is_waited_for(feed: Feed, kafka: LocalKafka) -> None:
+    """kill -9 of the broker under load: the subscriber stays, goes on when it is back, and loses nothing."""
+    seen = Seen()
+    feed.publish(*feed.numbered(KEYS, 100))
+    with feed.subscriber(seen.add_slowly) as subscriber:
+        wait_until(lambda: len(seen) > 200, within_s=60)
+        kafka.kill()
+        time.sleep(1)
+        kafka.start()
+        feed.publish(*feed.numbered(KEYS, 10, first=100))
+        wait_until(lambda: feed.committed() == feed.end(), within_s=120)
+        assert subscriber.failure is None
+
+    assert {key: [str(number) for number in range(110)] for key in KEYS} == {
+        key: list(dict.fromkeys(found)) for key, found in seen.by_key.items()
+    }
