@@ -351,6 +351,22 @@ def test_a_queue_that_empties_lets_the_event_in(settings: Settings, contract: Co
     assert publisher.outcome.unknown == 0
 
 
+def test_what_is_unknown_of_many_is_said_by_id_too(offline_contract: Contract, trade: dict[str, Any]) -> None:
+    """Events and rows without a handle are known by their ids as well, as is every 64th, whose time is taken."""
+    publisher = Publisher(away(), offline_contract)
+    events = [
+        Event(id=new_id(), type=TRADE, data=trade, source="s", subject="x", time_ns=1, correlation_id="c")
+        for _ in range(70)
+    ]
+    rows = [new_id() for _ in range(70)]
+    publisher.publish_many(events)
+    publisher.publish_columns(TRADE, {name: [value] * 70 for name, value in trade.items()}, id=rows)
+
+    outcome = publisher.close(0.1)
+
+    assert sorted(outcome.unknown_ids) == sorted([event.id for event in events] + rows)
+
+
 def test_what_is_unknown_at_close_is_said_by_id(offline_contract: Contract, trade: dict[str, Any]) -> None:
     """Closing with the broker away gives the events up: the outcome and each handle say unknown, never lost."""
     publisher = Publisher(away(), offline_contract)

@@ -28,6 +28,7 @@ _GROUPS = {
     "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),
     "retention": ("tradewire.operations.commands.retention", "retention_app", "Archive and delete old history."),
     "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: check and register."),
+    "spool": ("tradewire.operations.commands.spool", "spool_app", "Events that Kafka refused: list, redrive, discard."),
     "topics": ("tradewire.operations.commands.topics", "topics_app", "Declared topics: list, plan, apply."),
 }
 _COMMANDS = {

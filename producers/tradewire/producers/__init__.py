@@ -22,6 +22,7 @@ from tradewire.producers.errors import (
 )
 from tradewire.producers.publisher import Outcome, Publisher
 from tradewire.producers.sigterm import exit_on_sigterm
+from tradewire.producers.spool_folder import SpooledEvent, SpoolFolder
 from tradewire.producers.transaction import Transaction
 
 __all__ = [
@@ -40,8 +41,10 @@ __all__ = [
     "PublisherFenced",
     "PublisherForked",
     "QueueFull",
+    "SpoolFolder",
     "SpoolFull",
     "SpoolUnusable",
+    "SpooledEvent",
     "TopicMissing",
     "Transaction",
     "TransactionAborted",

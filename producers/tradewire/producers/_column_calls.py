@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
@@ -180,11 +180,11 @@ class ColumnCalls(Sender):
                 headers[7:7] = rare_headers(cause, None, None)
             if context:
                 headers += context
-            report: Settle = settle
+            report: Settle = partial(settle, id)
             if not route.published % _SERVE_EVERY:
                 if route.lane.turns.due():
                     route.lane.poll(0)
-                report = self.ledger.timed(settle)
+                report = self.ledger.timed(report)
             try:
                 if len(value) > bytes_max:
                     raise too_large(route, subject, len(value), bytes_max)

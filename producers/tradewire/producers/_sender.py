@@ -6,6 +6,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -187,7 +188,7 @@ class Sender:
 
     def _traced(self, route: Route, subject: str, value: bytes, headers: list[OutHeader], settle: Settle) -> Settle:
         """Events without a handle have no span of their own: they carry the active one."""
-        if settle == self._settle:
+        if isinstance(settle, partial):
             self._tracing.inject(headers)
             return settle
         return self._tracing.begin(route, subject, value, headers, settle)
@@ -219,15 +220,13 @@ class Sender:
             subject=subject,
         )
 
-    def _settle(self, error: KafkaError | PublishError | None, message: Any) -> None:
-        """Delivery report of events without a handle."""
+    def _settle(self, event_id: str, error: KafkaError | PublishError | None, message: Any) -> None:
+        """Delivery report of an event without a handle: ``partial(self._settle, id)``. A report has no headers."""
         if isinstance(error, KafkaError):
-            headers: Any = dict(message.headers() or ())
-            event_id = (headers.get("ce_id") or b"").decode(errors="replace")
             topic = str(message.topic())
             self.ledger.failed(event_id, delivery_error(error, topic, event_id, self.ledger.principal))
         elif error is not None:
-            self.ledger.failed(str(error.context.get("event_id", "")), error)
+            self.ledger.failed(event_id, error)
 
     @property
     def pending(self) -> int:

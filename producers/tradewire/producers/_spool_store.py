@@ -68,7 +68,7 @@ class SpoolStore:
             os.close(self._lock)
             raise SpoolUnusable(
                 f"publisher.spool_folder {folder} is in use by process {owner or '?'}: a spool keeps the order of one "
-                "publisher, so give each its own folder"
+                "publisher, so give each its own folder, or end that process first"
             ) from error
         os.truncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
@@ -176,6 +176,39 @@ class SpoolStore:
             gone = self.connection.execute("DELETE FROM events WHERE seq = ?", (seq,)).rowcount
         self.rows -= gone
         self.refused += gone
+
+    def refused_rows(self) -> list[tuple[Row, str]]:
+        """What was set aside, in order, with Kafka's reason. The lane is not kept: it is that of the type."""
+        found = self.connection.execute("SELECT seq, topic, key, id, value, headers, reason FROM refused ORDER BY seq")
+        return [(Row(seq, "", *row), reason) for seq, *row, reason in found]
+
+    def put_back(self, lanes: Mapping[int, str]) -> None:
+        """Makes refused events accepted ones again, at the place they had: all of them or nothing."""
+        with self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for seq, lane in lanes.items():
+                self.connection.execute(
+                    "INSERT INTO events SELECT seq, bytes, ?, topic, key, id, value, headers FROM refused "
+                    "WHERE seq = ?",
+                    (lane, seq),
+                )
+            self._forget(lanes)
+        self.rows += len(lanes)
+        self.refused -= len(lanes)
+
+    def discard(self, seqs: Sequence[int]) -> None:
+        """Deletes refused events for good, and shrinks the file."""
+        with self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self._forget(seqs)
+        self.refused -= len(seqs)
+        self.connection.execute("VACUUM")
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _forget(self, seqs: Iterable[int]) -> None:
+        self.connection.execute(
+            "DELETE FROM refused WHERE seq IN (SELECT value FROM json_each(?))", (json.dumps(list(seqs)),)
+        )
 
     def close(self) -> None:
         """Closes the file and frees the folder."""

@@ -33,6 +33,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -64,8 +65,8 @@ class Spool:
     rest for the one guard thread, and for ``close`` once that has ended.
     """
 
-    def __init__(self, settings: Settings, orphan: Settle) -> None:
-        """``orphan`` is told about events of an earlier process. Raises SpoolUnusable."""
+    def __init__(self, settings: Settings, orphan: Callable[..., None]) -> None:
+        """``orphan``, with the id before a report, is told about events of an earlier process. Raises SpoolUnusable."""
         limits = settings.publisher
         assert limits.spool_folder is not None
         self._kafka, self._bytes_max, self._orphan = settings.kafka, limits.spool_bytes_max, orphan
@@ -261,7 +262,7 @@ class Spool:
             settle(error, None)
         while self._refused:
             seq, reason = self._refused.popleft()
-            _log.error("Kafka refuses a spooled event; it is kept in table refused", seq=seq, reason=reason)
+            _log.error("Kafka refuses a spooled event; it is kept, see `tradewire spool list`", seq=seq, reason=reason)
             with self._disk:
                 self._store.refuse(seq, reason)
 
@@ -312,7 +313,7 @@ class Spool:
         if row.seq in self._parked:
             self._handed_upto = row.seq
             return True
-        settle = self._waiting.get(row.seq, self._orphan)
+        settle = self._waiting.get(row.seq) or partial(self._orphan, row.id)
         headers = unpack(row.headers)
         handed = Handed(self.reported, lane.name, row.topic, row.key, row.value, headers, settle, row.seq, self.now_ms)
         self._held[handed] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Final, Unpack, overload
 
 from confluent_kafka import KafkaError, KafkaException
@@ -105,7 +106,7 @@ class Transaction:
         now = get("time_ns")
         self._sender._send(
             name, fields, key, get("source") or self._sender.source, time.time_ns() if now is None else now, id, flow,
-            get("causation_id") or cause, get("sequence"), get("tags"), self._sender._settle,
+            get("causation_id") or cause, get("sequence"), get("tags"), partial(self._sender._settle, id),
         )  # fmt: skip
         return id
 
@@ -113,7 +114,7 @@ class Transaction:
         """Queues a whole event as it is."""
         self._sender._send(
             event.type, event.data, event.subject, event.source, event.time_ns, event.id, event.correlation_id,
-            event.causation_id, event.sequence, event.tags, self._sender._settle,
+            event.causation_id, event.sequence, event.tags, partial(self._sender._settle, event.id),
         )  # fmt: skip
         return event.id
 
