@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +16,15 @@ from tests.processors.workload import Workload
 from tests.waiting import wait_until
 
 from tradewire.processors import read_progress
+from tradewire.processors.group_watch import GroupWatch
+from tradewire.processors.watchdog import Rules
 from tradewire.processors.worker import EXIT_CRASHED
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
-def test_a_second_worker_joins_under_load_and_takes_over_when_the_first_is_killed(
-    broker: Broker, tmp_path: Path
-) -> None:
+def test_workers_join_and_are_killed_under_load_and_nothing_is_lost_or_doubled(broker: Broker, tmp_path: Path) -> None:
+    """Two workers; one hangs and is killed with -9 while a third one joins; then one that has lost its folder."""
     events = Workload(21, "join.").events(1_000_000, orders_share=0.1)
     published = 0
 
@@ -28,26 +34,68 @@ def test_a_second_worker_joins_under_load_and_takes_over_when_the_first_is_kille
         published += broker.publish(itertools.islice(events, 30))
         return True
 
-    first = RunningWorker(broker, "pair", tmp_path / "first", batch_rows_max=100, session_timeout_ms=8_000)
-    second = RunningWorker(broker, "pair", tmp_path / "second", batch_rows_max=100, session_timeout_ms=8_000)
-    with first:
-        wait_until(lambda: published_some() and read_progress(first.folder), within_s=60, alive=first.process.poll)
-        with second:
-            wait_until(
-                lambda: published_some() and read_progress(second.folder), within_s=90, alive=second.process.poll
-            )
-            for _ in range(40):
-                published_some()
-            first.kill()
-            for _ in range(40):
-                published_some()
-            # The group waits for the dead member until its session ends.
-            second.wait_until_done(within_s=150)
-            assert second.process.poll() is None
-            found, expected = broker.read_models(), broker.folded()
-            for table in expected:
-                assert found[table] == expected[table], table
-            assert steps_about(found, "join.") == published
+    def until_it_commits(worker: RunningWorker) -> None:
+        wait_until(lambda: published_some() and read_progress(worker.folder), within_s=120, alive=worker.process.poll)
+
+    first, second, third = (
+        RunningWorker(broker, "scaled", tmp_path / name, batch_rows_max=100, session_timeout_ms=6_000)
+        for name in ("first", "second", "third")
+    )
+    with contextlib.ExitStack() as running:
+        running.enter_context(first)
+        until_it_commits(first)
+        running.enter_context(second)
+        until_it_commits(second)
+        only_the_stopped_one_hangs(broker, first, second, published_some)
+        running.enter_context(third)
+        for _ in range(20):
+            published_some()
+        first.kill()
+        until_it_commits(third)
+        # The group waits for the dead member until its session ends.
+        second.wait_until_done(within_s=150)
+        assert [worker.process.poll() for worker in (second, third)] == [None, None]
+        assert_fold_of_the_log(broker, published)
+
+        assert second.stop() == 0
+        shutil.rmtree(second.folder)
+        second.start()
+        until_it_commits(second)
+        second.wait_until_done(within_s=150)
+        assert_fold_of_the_log(broker, published)
+
+
+def only_the_stopped_one_hangs(
+    broker: Broker, stopped: RunningWorker, well: RunningWorker, load: Callable[[], object]
+) -> None:
+    """Stops one of two workers and looks at both; each watch counts the partitions of its own worker alone."""
+    seconds = itertools.count(step=10)
+    watches = [
+        GroupWatch(
+            broker.settings.kafka,
+            stopped.group,
+            folder=worker.folder,
+            rules=Rules(standing_ms_max=30_000),
+            now_ms=lambda: 1_000 * next(seconds),
+        )
+        for worker in (stopped, well)
+    ]
+    os.kill(stopped.process.pid, signal.SIGSTOP)
+    for _ in range(20):
+        before = read_progress(well.folder)
+        wait_until(lambda: load() and read_progress(well.folder) != before, within_s=60)  # noqa: B023
+        of_stopped, of_well = [watch.look() for watch in watches]
+        assert of_well is None
+        if of_stopped is not None:
+            return
+    raise AssertionError("the watch does not see that the worker has stopped")
+
+
+def assert_fold_of_the_log(broker: Broker, published: int) -> None:
+    found, expected = broker.read_models(), broker.folded()
+    for table in expected:
+        assert found[table] == expected[table], table
+    assert steps_about(found, "join.") == published
 
 
 def test_a_broker_killed_under_load_costs_nothing(broker: Broker, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ _COMMANDS = {
     "status": ("tradewire.operations.commands.stack", "status", "What the local stack is doing."),
     "trace": ("tradewire.operations.commands.trace", "trace", "Draw one flow: causes, hops, orphans, deadlines."),
     "up": ("tradewire.operations.commands.stack", "up", "Start and supervise the local stack."),
+    "watchdog": ("tradewire.operations.commands.watchdog", "watchdog", "End a worker whose commits stand."),
 }
 _EXTRA_OF = {
     "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "xxhash": "sinks",

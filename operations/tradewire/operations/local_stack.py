@@ -21,6 +21,9 @@ from tradewire.operations.stack import (
     resolve_artifacts,
     start_child,
 )
+from tradewire.operations.watching import WatchedPart
+from tradewire.processors.group_watch import GroupWatch
+from tradewire.processors.watchdog import Rules
 
 _HOST = "127.0.0.1"
 # Where worker and sink show their metrics, unless settings say otherwise; an open port is also how they say "ready".
@@ -123,6 +126,13 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
     env = environment_of(settings)
     clickhouse, gateway = settings.clickhouse, settings.gateway
     worker_port, sink_port = int(env["TRADEWIRE_WORKER__METRICS_PORT"]), int(env["TRADEWIRE_SINK__METRICS_PORT"])
+    watch = GroupWatch(
+        settings.kafka,
+        settings.worker.group,
+        folder=Path(env["TRADEWIRE_WORKER__DATA_FOLDER"]),
+        rules=Rules(standing_ms_max=settings.worker.standing_ms_max),
+    )
+    watched = WatchedPart(watch, pending_port(_HOST, worker_port))
     engine_folder = settings.local.data_folder.absolute() / "clickhouse"
     engine_arguments = ["--host", clickhouse.host, "--port", str(clickhouse.port), "--data", str(engine_folder)]
     engine_arguments += ["--user", clickhouse.username]
@@ -147,9 +157,11 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             name="worker",
             start=_module("worker", "tradewire.processors.worker", [], log_folder, env,
                           port=worker_port, setting="worker.metrics_port"),
-            pending=pending_port(_HOST, worker_port),
+            pending=watched.pending,
+            ended=watched.ended,
             depends_on=("setup",),
             ports={"metrics": worker_port},
+            hang_timeout_s=15.0,
         ),
         Part(
             name="sink",

@@ -17,7 +17,8 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from tradewire.core.logs import get_logger
@@ -180,8 +181,8 @@ class GroupWatch:
     ) -> Mapping[Place, Offsets]:
         known = admin.list_topics(timeout=_TIMEOUT_S).topics
         places = [Place(name, partition) for name in topics if name in known for partition in known[name].partitions]
-        lows = _asked(admin, places, OffsetSpec.earliest())
-        ends = _asked(admin, places, OffsetSpec.latest())
+        lows = _asked(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        ends = _asked(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return {place: Offsets(lows[place], ends[place], committed.get(place)) for place in places}
 
     # --- whether there is anything to read

@@ -23,7 +23,7 @@ from tradewire.operations.stack._part import (
 from tradewire.operations.stack._parts import kafka_part, registry_part
 from tradewire.operations.stack._ports import ensure_port_free, free_ports
 from tradewire.operations.stack._process import Child, start_child
-from tradewire.operations.stack._state import is_running, read_status, reset_data_folder, stop_running
+from tradewire.operations.stack._state import created_at, is_running, read_status, reset_data_folder, stop_running
 from tradewire.operations.stack._supervisor import Supervisor
 from tradewire.operations.stack._table import live_table, status_table
 
@@ -45,6 +45,7 @@ __all__ = [
     "Supervisor",
     "ToolMissing",
     "command_part",
+    "created_at",
     "default_cache_dir",
     "ensure_port_free",
     "find_java",

@@ -23,6 +23,7 @@ from tradewire.operations.stack._state import created_at, lock_data_folder, with
 
 _POLL_S = 0.1
 _TICK_S = 0.5
+_HUNG_STOP_S = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _log = structlog.get_logger(__name__)
@@ -235,7 +236,8 @@ class Supervisor:
         except PartFailed as error:
             failure = error
         if not self._ending.is_set():
-            part.ended(child.kill())
+            # One that hangs may still hear the polite word, and finish what it has begun.
+            part.ended(child.stop(min(_HUNG_STOP_S, part.stop_timeout_s)))
             slot.child = None
         return False, failure
 
