@@ -13,9 +13,16 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def wait_until(
-    condition: Callable[[], T], *, within_s: float = 10.0, alive: Callable[[], int | None] | None = None
+    condition: Callable[[], T],
+    *,
+    within_s: float = 10.0,
+    every_s: float = 0.02,
+    alive: Callable[[], int | None] | None = None,
 ) -> T:
-    """Returns the first true value of the condition; fails after ``within_s``, or when ``alive`` gives an exit code."""
+    """Returns the first true value of the condition; fails after ``within_s``, or when ``alive`` gives an exit code.
+
+    A condition that costs the server under test something is asked ``every_s`` less often.
+    """
     deadline = time.monotonic() + within_s
     while True:
         value = condition()
@@ -24,7 +31,7 @@ def wait_until(
         code = alive() if alive is not None else None
         assert code is None, f"the process has ended with {code}"
         assert time.monotonic() < deadline, f"not within {within_s} s; last value {value!r}"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def http_answers(url: str) -> bool:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +212,15 @@ class RunningWorker:
 
     def wait_until_done(self, within_s: float = 90.0) -> None:
         """Returns when the group has committed all that there is to read."""
-        wait_until(lambda: self._broker.behind(self.group) == 0, within_s=within_s, alive=self.process.poll)
+        self._wait_until_behind_by(lambda behind: behind == 0, within_s)
 
     def wait_until_behind_by_less_than(self, records: int, within_s: float = 60.0) -> None:
-        wait_until(lambda: self._broker.behind(self.group) < records, within_s=within_s, alive=self.process.poll)
+        self._wait_until_behind_by(lambda behind: behind < records, within_s)
+
+    def _wait_until_behind_by(self, few: Callable[[int], bool], within_s: float) -> None:
+        wait_until(
+            lambda: few(self._broker.behind(self.group)), within_s=within_s, every_s=0.2, alive=self.process.poll
+        )
 
     def __enter__(self) -> RunningWorker:
         self.start()

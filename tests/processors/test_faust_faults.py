@@ -267,6 +267,7 @@ def ours(own_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         wait_until(
             lambda: broker.read_models() == broker.folded() and len(broker.log("deadletter.faults")) >= 2,
             within_s=90,
+            every_s=0.5,
             alive=worker.process.poll,
         )
         run.processed_before = {key for key, order in broker.read_models()["order"].items() if order["event_count"]}

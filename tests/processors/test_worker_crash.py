@@ -40,7 +40,7 @@ def test_a_worker_killed_twice_in_mid_load_ends_with_the_fold_of_the_log(broker:
     with worker:
         for _ in range(2):
             wait_until(lambda: read_progress(worker.folder), within_s=60, alive=worker.process.poll)
-            published += broker.publish(itertools.islice(events, 2_000))
+            published += broker.publish(itertools.islice(events, 1_500))
             worker.kill()
             assert broker.behind(worker.group) > 0, "killed too late to prove anything"
             (worker.folder / "progress.json").unlink()

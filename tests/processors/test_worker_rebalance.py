@@ -104,7 +104,7 @@ def test_a_broker_killed_under_load_costs_nothing(broker: Broker, tmp_path: Path
     broker.publish(itertools.islice(events, 100))
     with worker:
         wait_until(lambda: read_progress(worker.folder), within_s=60, alive=worker.process.poll)
-        broker.publish(itertools.islice(events, 3_000))
+        broker.publish(itertools.islice(events, 1_500))
         broker.kafka.kill()
         broker.kafka.start()
         broker.publish(itertools.islice(events, 1_000))
@@ -116,7 +116,7 @@ def test_a_broker_killed_under_load_costs_nothing(broker: Broker, tmp_path: Path
                 worker.start()
             return broker.behind(worker.group) == 0
 
-        wait_until(done, within_s=120)
+        wait_until(done, within_s=120, every_s=0.2)
         found, expected = broker.read_models(), broker.folded()
         for table in expected:
             assert found[table] == expected[table], table
