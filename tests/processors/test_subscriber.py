@@ -123,7 +123,7 @@ def test_a_permanent_failure_parks_its_key_in_order_while_the_others_flow(feed: 
         assert 3 == feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic)
         operator = Operator(feed.kafka, feed.group, "tests")
         is_broken = False
-        operator.redrive(operator.look().keys.values())
+        operator.redrive(operator.requests(operator.look().keys.values()))
         wait_until(lambda: len(seen) == 8, within_s=60)
         wait_until(lambda: not operator.look().keys, within_s=30)
         feed.publish(feed.event("bad", "4"))

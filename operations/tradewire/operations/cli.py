@@ -23,6 +23,7 @@ app = typer.Typer(
 # Command groups and where they live. A group is imported only when it is named on the command line, so that an
 # installation without an extra has every command that does not need it, and `tradewire --help` stays quick.
 _GROUPS = {
+    "dlq": ("tradewire.operations.commands.dlq", "dlq_app", "Dead letters: list, show, edit, re-drive, discard."),
     "feed": ("tradewire.operations.commands.feed", "feed_app", "Publish market data files or simulated events."),
     "query": ("tradewire.operations.commands.query", "query_app", "Events and statistics out of the history."),
     "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),

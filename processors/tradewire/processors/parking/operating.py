@@ -115,20 +115,25 @@ class Operator:
             self.group, self._facts(), read_letters(self._kafka, self.group, self._partitions[topic_of(self.group)])
         )
 
-    def redrive(self, keys: Iterable[KeySeen]) -> list[KeySeen]:
-        """Asks for keys to be re-driven; returns those that were not asked for already.
+    def requests(self, keys: Iterable[KeySeen]) -> list[tuple[KeySeen, Request]]:
+        """The requests that would have keys re-driven; none of one that is asked for already. Writes nothing."""
+        return [
+            (seen, Request(uuid.uuid4().hex, seen.state.parked_from, self.by, self._now_ms()))
+            for seen in keys
+            if seen.request is None
+        ]
+
+    def redrive(self, requests: Iterable[tuple[KeySeen, Request]]) -> None:
+        """Asks for keys to be re-driven.
 
         When it returns the requests stand; what comes of them is in the state of the keys (``look``).
 
         Raises:
             ParkingUnconfirmed: it is not known which requests stand; repeat it.
         """
-        wanted = [seen for seen in keys if seen.request is None]
         with _Writing(self._kafka, self.group, self._partitions) as writer:
-            for seen in wanted:
-                request = Request(uuid.uuid4().hex, seen.state.parked_from, self.by, self._now_ms())
+            for seen, request in requests:
                 writer.fact("request", seen.key, request)
-        return wanted
 
     def discard(self, positions: Iterable[ParkedKey], reason: str = "") -> None:
         """Marks letters, named by position: a re-drive will skip them. They stay in their topic until retention.
@@ -146,15 +151,18 @@ class Operator:
             for position in positions:
                 writer.fact("discard", position, None)
 
-    def edit(self, letter: DeadLetter, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Edit:
-        """Puts other bytes in the place of a letter for its re-drive; None leaves a part as it was.
+    def new_edit(self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Edit:
+        """Other bytes for a letter; None leaves a part as it was. Writes nothing."""
+        return Edit(value, None if headers is None else tuple(headers), self.by, self._now_ms(), uuid.uuid4().hex)
 
-        The letter itself is not touched. A later edit replaces an earlier one. Raises ParkingUnconfirmed.
+    def edit(self, letter: DeadLetter, edit: Edit) -> None:
+        """Has a letter re-driven with other bytes. The letter itself is not touched; a later edit replaces this one.
+
+        Raises:
+            ParkingUnconfirmed: it is not known whether it stands; repeat it.
         """
-        edit = Edit(value, None if headers is None else tuple(headers), self.by, self._now_ms(), uuid.uuid4().hex)
         with _Writing(self._kafka, self.group, self._partitions) as writer:
             writer.fact("edit", letter.position, edit)
-        return edit
 
     def prune(self) -> int:
         """Takes away wishes about keys that are not parked any more; returns how many. Raises as ``redrive``."""

@@ -70,8 +70,9 @@ class ParkedState:
     """One parked key. ``attempts`` counts deliveries of the failing record and re-drives that failed.
 
     ``done_to`` is the last source offset that a re-drive has settled; once all are the key is ``drained`` and free. A
-    key that is parked again before that was committed keeps from where to where it was settled before. ``first`` is the first offset that waits, -1 if it is not known: where no letter lies there, retention has
-    taken it. ``answered`` is the id of the last request that came to its end.
+    key that is parked again before that was committed keeps from where to where it was settled before. ``first`` is
+    the first offset that waits, -1 if it is not known: where no letter lies there, retention has taken it.
+    ``answered`` is the id of the last request that came to its end.
     """
 
     parked_from: int

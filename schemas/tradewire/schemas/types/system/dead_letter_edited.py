@@ -1,0 +1,82 @@
+"""system.dead_letter.edited v1. Made by `tradewire schemas generate-types`; do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterEdited:
+    """A dead letter will be re-driven with other data or headers. The letter itself is unchanged and stays readable.
+    Published by tradewire dlq, before the edit is written.
+    """
+
+    event_type: ClassVar[str] = "system.dead_letter.edited"
+    schema_version: ClassVar[int] = 1
+    aggregate: ClassVar[str] = "position"
+
+    group: str
+    """Consumer group whose dead letter it is. Set by the command."""
+    position: str
+    """Where the record lies, topic:partition:offset. Set by the command."""
+    topic: str
+    """Source topic. Set by the command."""
+    partition: int
+    """Source partition. Set by the command."""
+    offset: int
+    """Source offset. Set by the command."""
+    event_type_: str = ""
+    """Type of the event as its headers say; empty if they do not. Set by the command."""
+    event_id: str = ""
+    """Id of the event as its headers say; empty if they do not. Set by the command."""
+    operator: str
+    """Who asked for it: user and host, or the name given. Set by the command."""
+    edit_id: str
+    """Id of the edit, unique for ever. Set by the command."""
+    changed: tuple[str, ...] = ()
+    """What is different: names of fields as data.<field>, of headers as header.<name>. Set by the command."""
+    data_before: str | None = None
+    """The data before as JSON, decimals as strings; null if unchanged or unreadable. Set by the command."""
+    data_after: str | None = None
+    """The data after as JSON, decimals as strings; null if unchanged. Set by the command."""
+    reason: str = ""
+    """Why, in the operator's words. Set by the operator."""
+
+    def to_data(self) -> dict[str, Any]:
+        """A new dict for the codec."""
+        return {
+            "group": self.group,
+            "position": self.position,
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "event_type": self.event_type_,
+            "event_id": self.event_id,
+            "operator": self.operator,
+            "edit_id": self.edit_id,
+            "changed": list(self.changed),
+            "data_before": self.data_before,
+            "data_after": self.data_after,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The object of decoded data; KeyError names a field that is not there."""
+        return cls(
+            group=data["group"],
+            position=data["position"],
+            topic=data["topic"],
+            partition=data["partition"],
+            offset=data["offset"],
+            event_type_=data["event_type"],
+            event_id=data["event_id"],
+            operator=data["operator"],
+            edit_id=data["edit_id"],
+            changed=tuple(data["changed"]),
+            data_before=data["data_before"],
+            data_after=data["data_after"],
+            reason=data["reason"],
+        )
