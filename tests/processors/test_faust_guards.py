@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections import defaultdict
 from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +18,13 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from intervaltree import IntervalTree
 
-from tradewire.core.settings import KafkaSettings
+import tradewire.processors
+from tradewire.core import load_settings
+from tradewire.core.errors import ProcessingError
 from tradewire.processors._faust_app import WorkerApp, WorkerConsumer, WorkerConsumerThread, WorkerTransport
 from tradewire.processors.ledger import Ledger
+from tradewire.processors.tables import TABLES, refuse_unequal_partitions
+from tradewire.processors.worker import Worker
 
 TP0 = TP("trading.events", 0)
 
@@ -66,18 +73,11 @@ def test_what_is_done_is_committed() -> None:
 
 
 def worker_app() -> WorkerApp:
-    return WorkerApp(
-        "guards",
-        kafka=KafkaSettings(),
-        instance_id="i",
-        drain_timeout_s=1,
-        on_committed=lambda offsets, lags: None,
-        broker="kafka://127.0.0.1:1",
-        store="memory://",
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-    )
+    """As the worker makes it."""
+    worker: Any = object.__new__(Worker)
+    worker._settings = load_settings(kafka={"bootstrap_servers": "127.0.0.1:1"})
+    worker._tables_folder = Path("nowhere")
+    return worker._new_app("instance")
 
 
 def test_the_transport_is_our_own_on_aiokafka() -> None:
@@ -89,12 +89,47 @@ def test_the_transport_is_our_own_on_aiokafka() -> None:
     assert app.conf.producer_threaded is False
 
 
-def test_faust_gives_no_guarantee_of_its_own_and_makes_no_topics() -> None:
-    """F11, F24."""
+def test_faust_gives_no_guarantee_of_its_own_makes_no_topics_and_keeps_no_copies() -> None:
+    """F11, F15, F24, F27: a worker that is told to stop does not wait for events that hang."""
     conf = worker_app().conf
     assert conf.processing_guarantee.name == "AT_LEAST_ONCE"
     assert conf.topic_allow_declare is False
     assert conf.topic_disable_leader is True
+    assert conf.table_standby_replicas == 0
+    assert conf.stream_wait_empty is False
+    assert conf.web_enabled is False
+
+
+async def test_the_consumer_reads_committed_records_as_a_static_member_and_commits_nothing_by_itself() -> None:
+    """F9, F16: a restart takes the place of the process before it, without a rebalance."""
+    thread: Any = SimpleNamespace(app=worker_app())
+    consumer = WorkerConsumerThread._create_worker_consumer(thread, None)
+    assert consumer._isolation_level == "read_committed"
+    assert consumer._enable_auto_commit is False
+    assert consumer._group_instance_id == "instance"
+    assert consumer._auto_offset_reset == "earliest"
+    consumer._closed = True
+
+
+def test_no_faust_window_agent_or_stream_is_used() -> None:
+    """F3, F4, F14, F16, F19: what is not used has no faults. Windows and deadlines are data of ours."""
+    uses = re.compile(r"\.(agent|stream|take|tumbling|hopping|GlobalTable|send_soon|send)\(|\bsink=")
+    found = [
+        f"{file.name}:{number}"
+        for file in sorted(Path(tradewire.processors.__file__).parent.glob("*.py"))
+        if "import faust" in (text := file.read_text()) or "from faust" in text
+        for number, line in enumerate(text.splitlines(), 1)
+        if uses.search(line)
+    ]
+    assert found == []
+
+
+def test_tables_with_other_partitions_than_their_source_are_refused() -> None:
+    """F20."""
+    equal = {name: 3 for table in TABLES for name in (table.topic, table.source)}
+    refuse_unequal_partitions(equal, TABLES)
+    with pytest.raises(ProcessingError, match=TABLES[0].topic):
+        refuse_unequal_partitions({**equal, TABLES[0].topic: 4}, TABLES)
 
 
 def test_the_producer_of_faust_is_idempotent_though_nothing_is_written_with_it() -> None:
@@ -105,7 +140,8 @@ def test_the_producer_of_faust_is_idempotent_though_nothing_is_written_with_it()
 
 def test_the_overridden_internals_are_those_of_the_pinned_version() -> None:
     """An upgrade that renames one of them would switch a guard off without a word."""
-    assert faust.__version__ == "0.15.3"
+    pinned = [version(name) for name in ("faust-streaming", "mode-streaming", "aiokafka")]
+    assert pinned == ["0.15.3", "0.7.1", "0.14.0"]
     overridden = {
         driver.Consumer: [
             "_filter_tps_with_pending_acks",
