@@ -13,7 +13,7 @@ from tests.gateway.test_publishing import trade
 from tests.waiting import wait_until
 
 from tradewire.gateway.services import QUERIES_AT_ONCE
-from tradewire.gateway.sql import beginning
+from tradewire.sinks.questions import beginning
 
 pytestmark = pytest.mark.usefixtures("sink")
 
@@ -169,9 +169,9 @@ def test_queries_do_not_hold_up_publishing(client: httpx.Client) -> None:
 
 def test_an_answer_that_is_too_large_is_refused(client: httpx.Client) -> None:
     """Memory of the gateway is bounded by bytes, not only by rows."""
-    by_the_engine = refused(client, 422, "SELECT repeat('x', 1000000 - number) FROM numbers(500)")
+    by_the_engine = refused(client, 422, "SELECT repeat('x', 1000000 - number) FROM numbers(100)")
     # One constant for all rows is small to the engine and large as JSON.
-    by_the_gateway = refused(client, 422, "SELECT repeat('x', 1000000) FROM numbers(500)")
+    by_the_gateway = refused(client, 422, "SELECT repeat('x', 1000000) FROM numbers(100)")
 
     assert 396 == by_the_engine["code"]
     assert "/problems/query-over-limit" == by_the_engine["type"] == by_the_gateway["type"]

@@ -126,3 +126,18 @@ def test_a_cut_answer_says_so(filled: Arena) -> None:
     done = tradewire(filled, "sql", "SELECT number FROM numbers(100)", "--rows-max", "3")
 
     assert "only the first 3 rows" in done.stderr
+
+
+def test_sql_says_up_to_where_it_is_complete_and_keeps_to_its_memory(filled: Arena) -> None:
+    done = tradewire(filled, "sql", "SELECT 1 AS a")
+    assert (0, True) == (done.returncode, "complete" in done.stderr), done.stderr
+
+    heavy = "SELECT groupArray(toString(number)) FROM numbers(20000000)"
+    refused = tradewire(filled, "sql", heavy, "--memory-mb-max", "50")
+    assert (1, True) == (refused.returncode, "code 241" in refused.stderr), refused.stderr
+
+
+def test_sql_in_a_format_is_cut_at_its_rows(filled: Arena) -> None:
+    done = tradewire(filled, "sql", "SELECT number FROM numbers(200000)", "--format", "TSV", "--rows-max", "7")
+
+    assert [str(number) for number in range(7)] == done.stdout.split()

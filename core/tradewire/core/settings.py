@@ -235,6 +235,7 @@ class GatewaySettings(_Section):
     port: Port = Field(default=18080, ge=1, le=65_535)
     sql_rows_max: int = Field(default=10_000, ge=1)
     sql_seconds_max: int = Field(default=30, ge=1)
+    sql_memory_mb_max: int = Field(default=2_000, ge=1)
 
 
 class LocalSettings(_Section):

@@ -76,6 +76,17 @@ class SqlColumn(BaseModel):
     type: str
 
 
+class CompleteDocument(BaseModel):
+    """Up to where an answer is complete; null when Kafka could not be asked."""
+
+    recorded: str | None = Field(
+        description="what the brokers have stamped before this time is in the answer, if it belongs there; null: "
+        "nothing is stored yet of some partition"
+    )
+    behind: int = Field(description="offsets in Kafka that are not confirmed in ClickHouse; transaction markers count")
+    asked: str = Field(description="when Kafka was asked, at most a second before the question")
+
+
 class SqlAnswer(BaseModel):
     """Rows as arrays, in the order of ``columns``."""
 
@@ -84,6 +95,7 @@ class SqlAnswer(BaseModel):
     row_count: int
     truncated: bool
     elapsed_ms: float
+    complete: CompleteDocument | None
 
 
 class StoredEventDocument(BaseModel):
@@ -92,6 +104,7 @@ class StoredEventDocument(BaseModel):
     id: str
     type: str
     version: int = Field(description="of the schema that wrote it")
+    data_version: int = Field(description="of `data`: the newest that the gateway knows, or `version`")
     source: str
     subject: str
     time: str
@@ -106,6 +119,7 @@ class StoredEventDocument(BaseModel):
     recorded: str
     stored: str
     schema_id: int
+    unread: str | None = Field(None, description="why `data` could not be given in the newest version")
 
 
 class EventPage(BaseModel):
@@ -113,6 +127,7 @@ class EventPage(BaseModel):
 
     events: list[StoredEventDocument]
     cursor: str | None
+    complete: CompleteDocument | None
 
 
 class StepDocument(BaseModel):
@@ -132,6 +147,7 @@ class FlowDocument(BaseModel):
     duration_ns: int
     truncated: bool
     steps: list[StepDocument]
+    complete: CompleteDocument | None
 
 
 _TRADE: Final = {

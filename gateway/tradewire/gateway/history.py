@@ -40,7 +40,7 @@ def _unknown_fields(payload: Mapping[str, str], type: str, catalogue: Catalogue)
     # Of all versions: an older event may have a field that the newest has not.
     fields = {name for version in catalogue[type].versions for name in version.field_names}
     for path in payload:
-        name = path.split(".")[0]
+        name = path.removeprefix("$.").split(".")[0].split("[")[0]
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(sorted(fields))}"
@@ -65,11 +65,15 @@ def _whole(name: str, value: str, errors: list[FieldError]) -> int | None:
 
 
 def event_json(event: StoredEvent) -> dict[str, Any]:
-    """An event with its place in Kafka and its three times; ``data`` leaves out fields that are null."""
-    return {
+    """An event with its place in Kafka and its three times; ``data`` leaves out fields that are null.
+
+    ``data_version`` is the version that ``data`` is in; ``unread`` is there where the newest was wanted and is not had.
+    """
+    said = {
         "id": event.id,
         "type": event.type,
         "version": event.version,
+        "data_version": event.version if event.read_as is None else event.read_as,
         "source": event.source,
         "subject": event.subject,
         "time": format_time_ns(event.time_ns),
@@ -85,6 +89,7 @@ def event_json(event: StoredEvent) -> dict[str, Any]:
         "stored": format_time_ns(event.stored_ms * _NS_PER_MS),
         "schema_id": event.schema_id,
     }
+    return said if event.unread is None else said | {"unread": event.unread}
 
 
 def flow_json(flow: Flow) -> dict[str, Any]:

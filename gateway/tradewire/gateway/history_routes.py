@@ -11,9 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 
 from tradewire.core import QueryError
 from tradewire.gateway import documents
+from tradewire.gateway.complete import complete_json, complete_text
 from tradewire.gateway.history import DATA_PREFIX, FILTERS, event_json, flow_json, flow_text, read_filter
 from tradewire.gateway.problems import RETRY_AFTER_S, FieldError, Problem, bad_parameter
 from tradewire.gateway.services import Services, json_response, only_parameters, services_of
+from tradewire.sinks.complete import CompleteUpTo
 from tradewire.sinks.history import History
 
 router = APIRouter(tags=["history"])
@@ -35,17 +37,26 @@ async def get_events(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="events of one page")] = 100,
     cursor: Annotated[str | None, Query(description="`cursor` of the page before")] = None,
     order: Annotated[Literal["newest", "oldest"], Query(description="by time of occurrence")] = "newest",
+    version: Annotated[Literal["newest", "written"], Query(description="which version `data` is in")] = "newest",
 ) -> Response:
-    """Events that the sink has stored, filtered by what is given. `data.<field>=text` compares one field of the data by
-    its text: a decimal without trailing zeros, an enum by its symbol. Pages of one chain of cursors repeat no event."""
-    only_parameters(request, {*FILTERS, "limit", "cursor", "order"}, prefix=DATA_PREFIX)
+    """Events that the sink has stored, filtered by what is given. `data.<path>=text` compares one field of the data as
+    it was written, by its text: a decimal without trailing zeros, an enum by its symbol; `data.levels[0].price` reaches
+    into lists and records. Pages of one chain of cursors repeat no event. `data` is of the newest version of the type
+    unless `version=written` is asked for; `complete` says how far the answer is complete."""
+    only_parameters(request, {*FILTERS, "limit", "cursor", "order", "version"}, prefix=DATA_PREFIX)
     services = services_of(request)
     errors: list[FieldError] = []
     wanted = read_filter(request.query_params.multi_items(), services.contract.catalogue, errors)
     if errors:
         raise bad_parameter(errors)
-    page = await _ask(services, lambda history: history.events(wanted, limit=limit, cursor=cursor, order=order))
-    return json_response({"events": [event_json(event) for event in page.events], "cursor": page.cursor})
+    codec = services.contract.codec if version == "newest" else None
+    page, complete = await _ask(
+        services,
+        lambda history: history.events(wanted, limit=limit, cursor=cursor, order=order, codec=codec),
+        wanted.topic,
+    )
+    events = [event_json(event) for event in page.events]
+    return json_response({"events": events, "cursor": page.cursor, "complete": complete_json(complete)})
 
 
 @router.get(
@@ -58,11 +69,14 @@ async def get_flow(
     request: Request,
     correlation_id: str,
     format: Annotated[Literal["json", "text"], Query(description="text: indented lines for a terminal")] = "json",
+    version: Annotated[Literal["newest", "written"], Query(description="which version `data` is in")] = "newest",
 ) -> Response:
     """Steps in the order of a tree walk: each event is followed by its effects, one deeper; `hop_latency_ns` is the
     time since its cause. 404 while no event of the flow is stored: the sink is some hundred milliseconds behind."""
-    only_parameters(request, {"format"})
-    flow = await _ask(services_of(request), lambda history: history.flow(correlation_id))
+    only_parameters(request, {"format", "version"})
+    services = services_of(request)
+    codec = services.contract.codec if version == "newest" else None
+    flow, complete = await _ask(services, lambda history: history.flow(correlation_id, codec=codec))
     if not flow.steps:
         raise Problem(
             404,
@@ -71,13 +85,19 @@ async def get_flow(
             f"no event with correlation id {correlation_id!r} is stored (yet): was it published, does the sink run?",
         )
     if format == "text":
-        return PlainTextResponse(flow_text(flow))
-    return json_response(flow_json(flow))
+        return PlainTextResponse(flow_text(flow) + complete_text(complete))
+    return json_response(flow_json(flow) | {"complete": complete_json(complete)})
 
 
-async def _ask(services: Services, question: Callable[[History], _T]) -> _T:
-    def answer() -> _T:
-        return question(History(services.clickhouse.client(), services.settings.clickhouse.database))
+async def _ask(
+    services: Services, question: Callable[[History], _T], topic: str | None = None
+) -> tuple[_T, CompleteUpTo | None]:
+    """The answer, and up to where it is complete: what was true before the question was put."""
+
+    def answer() -> tuple[_T, CompleteUpTo | None]:
+        history = History(services.clickhouse.client(), services.settings.clickhouse.database)
+        complete = services.positions.now(topic)
+        return question(history), complete
 
     try:
         return await to_thread.run_sync(answer, limiter=services.queries)

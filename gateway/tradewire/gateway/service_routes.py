@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from anyio import to_thread
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from tradewire.gateway import documents
+from tradewire.gateway.complete import complete_json
 from tradewire.gateway.services import json_response, only_parameters, read_body, services_of
 from tradewire.gateway.sql import answer_question, read_question
 
@@ -65,8 +68,10 @@ async def post_sql(request: Request) -> Response:
     services = services_of(request)
     limits = services.settings.gateway
     question = read_question(body, limits)
-    answer = await to_thread.run_sync(
-        lambda: answer_question(services.clickhouse, question, limits, services.settings.clickhouse.database),
-        limiter=services.queries,
-    )
-    return json_response(answer)
+
+    def answer() -> dict[str, Any]:
+        complete = services.positions.now()
+        found = answer_question(services.clickhouse, question, limits, services.settings.clickhouse.database)
+        return found | {"complete": complete_json(complete)}
+
+    return json_response(await to_thread.run_sync(answer, limiter=services.queries))

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from tradewire.core import Settings
 from tradewire.gateway._json import read_json, write_json
 from tradewire.gateway.clickhouse import ClickHouse
+from tradewire.gateway.complete import HistoryPositions
 from tradewire.gateway.health import Prober
 from tradewire.gateway.idempotency import IdempotentAnswers
 from tradewire.gateway.metrics import GatewayMetrics
@@ -37,6 +38,7 @@ class Services:
     reader: EventReader
     answers: IdempotentAnswers
     clickhouse: ClickHouse
+    positions: HistoryPositions
     prober: Prober
     metrics: GatewayMetrics
     queries: CapacityLimiter
@@ -61,6 +63,7 @@ async def open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIte
             reader=EventReader(contract),
             answers=IdempotentAnswers(),
             clickhouse=clickhouse,
+            positions=HistoryPositions(settings, contract.topics, clickhouse),
             prober=prober,
             metrics=metrics,
             queries=CapacityLimiter(QUERIES_AT_ONCE),

@@ -20,16 +20,11 @@ from tradewire.core.settings import GatewaySettings
 from tradewire.gateway.clickhouse import ClickHouse
 from tradewire.gateway.coercion import Converter, record, string
 from tradewire.gateway.problems import FieldError, Problem, engine_problem, invalid_body
-from tradewire.sinks.history import read_only
+from tradewire.sinks.questions import READING, beginning, read_only
 
 SQL_BYTES_MAX: Final = 256 * 1024
 RESULT_BYTES_MAX: Final = 64 * 1024 * 1024
-MEMORY_BYTES_MAX: Final = 2_000_000_000
-# `readonly` stops neither KILL (of the sink's inserts, too: they may be the same user's) nor BACKUP, and a statement
-# that some later release adds is not known here: so what may begin a query is listed, not what may not.
-_BEGINNINGS: Final = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
-_SKIPPED = re.compile(r"(\s+|--[^\n]*(\n|\Z)|#[! ][^\n]*(\n|\Z)|/\*.*?\*/|\()", re.DOTALL)
-_WORD = re.compile(r"[A-Za-z_]+")
+_MB: Final = 1_000_000
 _CODE = re.compile(r"Code: (\d+)\.")
 
 
@@ -68,24 +63,15 @@ def read_question(body: Any, limits: GatewaySettings) -> SqlQuestion:
     if errors:
         raise invalid_body(errors)
     word = beginning(sql)
-    if word not in _BEGINNINGS:
+    if word not in READING:
         raise Problem(
             403,
             "read-only",
             "This endpoint only reads",
-            f"the query begins with {word or 'no word'}; it must begin with one of {', '.join(_BEGINNINGS)}",
+            f"the query begins with {word or 'no word'}; it must begin with one of {', '.join(READING)}",
             errors=[FieldError("/sql", "is not a statement that reads")],
         )
     return SqlQuestion(sql, parameters, rows_max)
-
-
-def beginning(sql: str) -> str:
-    """The first word of a query in capitals, behind comments and brackets; empty when there is none."""
-    at = 0
-    while skipped := _SKIPPED.match(sql, at):
-        at = skipped.end()
-    word = _WORD.match(sql, at)
-    return word.group().upper() if word else ""
 
 
 def answer_question(
@@ -99,7 +85,7 @@ def answer_question(
     """
     wanted = question.rows_max + 1  # one more, to know whether there are more
     settings = {
-        **read_only(database, wanted, limits.sql_seconds_max, MEMORY_BYTES_MAX),
+        **read_only(database, wanted, limits.sql_seconds_max, limits.sql_memory_mb_max * _MB),
         # `max_result_rows` cuts between blocks only, `limit` cuts exactly; what is too large then is an error.
         "limit": wanted,
         "max_result_rows": 0,

@@ -32,4 +32,15 @@ def read_model_views(at: str) -> Mapping[str, str]:
             "quantile(0.99)(duration_ns) AS duration_ns_p99, sum(orphan_count) AS orphans "
             f"FROM {at}flows_state FINAL GROUP BY flow_type, status"
         ),
+        "v_flow_runs": (
+            "SELECT flow_name, count() AS runs, "
+            + ", ".join(
+                f"countIf(run_status = '{status.upper()}') AS {status}"
+                for status in ("completed", "failed", "stalled", "open")
+            )
+            # Of those that ended: what is open yet says nothing about completion.
+            + ", if(runs = open, NULL, completed / (runs - open)) AS completion_ratio FROM ("
+            "SELECT tupleElement(run, 'flow_name') AS flow_name, tupleElement(run, 'run_status') AS run_status "
+            f"FROM {at}flows_state FINAL ARRAY JOIN runs AS run) GROUP BY flow_name"
+        ),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ class ReadsPositions(Protocol):
 
 
 class Completeness:
-    """Asks for positions; ``newest_ms`` gives the broker's time of the last stored record below an offset."""
+    """Asks for positions; ``newest_ms`` gives the broker's time of the last stored record below an offset.
+
+    Thread-safe, one at a time. An answer is given again for ``keep_ms``: what was complete then is complete now.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,16 @@ class Completeness:
         topics: Sequence[str],
         newest_ms: Callable[[str, int, int], int | None],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        *,
+        keep_ms: int = 0,
     ) -> None:
         self._positions = positions
         self._topics = topics
         self._newest_ms = newest_ms
         self._clock_ms = clock_ms
+        self._keep_ms = keep_ms
+        self._kept: dict[str | None, CompleteUpTo] = {}
+        self._asking = threading.Lock()
 
     def now(self, topic: str | None = None) -> CompleteUpTo:
         """Of one topic, or of all. Call it before the question.
@@ -55,9 +64,16 @@ class Completeness:
         Raises:
             KafkaUnavailable, ClickHouseUnavailable: it cannot be told.
         """
-        asked_ms = self._clock_ms()
-        found = self._positions.read([topic] if topic is not None else self._topics)
-        return CompleteUpTo(asked_ms, self._recorded_ms(found, asked_ms), found)
+        with self._asking:
+            asked_ms = self._clock_ms()
+            kept = self._kept.get(topic)
+            if kept is not None and 0 <= asked_ms - kept.asked_ms < self._keep_ms:
+                return kept
+            positions = self._positions.read([topic] if topic is not None else self._topics)
+            found = CompleteUpTo(asked_ms, self._recorded_ms(positions, asked_ms), positions)
+            if topic is None or topic in self._topics:
+                self._kept[topic] = found
+            return found
 
     def _recorded_ms(self, found: Sequence[PartitionPosition], asked_ms: int) -> int | None:
         times = [asked_ms]

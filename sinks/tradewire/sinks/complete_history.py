@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from tradewire.core.settings import Settings
-from tradewire.schemas import Topics
+from tradewire.schemas import Codec, Topics
 from tradewire.sinks.complete import Completeness, CompleteUpTo
 from tradewire.sinks.flow import Flow
 from tradewire.sinks.history import Answer, EventFilter, History, Page
@@ -44,13 +44,12 @@ class CompleteHistory:
     def __init__(self, history: History, positions: SinkPositions, topics: Sequence[str]) -> None:
         self.history = history
         self.statistics = Statistics(history)
-        self._completeness = Completeness(positions, topics, self._newest_ms)
+        self._completeness = Completeness(positions, topics, lambda *at: newest_stored_ms(history, *at))
 
     @classmethod
     def open(cls, settings: Settings, topics: Topics) -> Self:
         """Looks at the stored topics that hold events. Raises ClickHouseUnavailable."""
-        names = [topic.name for topic in topics.values() if topic.stored and topic.cleanup == "delete"]
-        return cls(History.connect(settings.clickhouse), SinkPositions.of(settings), names)
+        return cls(History.connect(settings.clickhouse), SinkPositions.of(settings), topics_of_events(topics))
 
     def close(self) -> None:
         self.history.close()
@@ -72,17 +71,19 @@ class CompleteHistory:
         limit: int = 100,
         cursor: str | None = None,
         order: Literal["oldest", "newest"] = "newest",
+        codec: Codec | None = None,
     ) -> Answered[Page]:
         topic = wanted.topic if wanted is not None else None
-        return self._ask(lambda: self.history.events(wanted, limit=limit, cursor=cursor, order=order), topic)
+        return self._ask(
+            lambda: self.history.events(wanted, limit=limit, cursor=cursor, order=order, codec=codec), topic
+        )
 
-    def flow(self, correlation_id: str) -> Answered[Flow]:
-        return self._ask(lambda: self.history.flow(correlation_id))
+    def flow(self, correlation_id: str, *, codec: Codec | None = None) -> Answered[Flow]:
+        return self._ask(lambda: self.history.flow(correlation_id, codec=codec))
 
-    def sql(
-        self, question: str, *, parameters: Mapping[str, Any] | None = None, rows_max: int = 10_000
-    ) -> Answered[Answer]:
-        return self._ask(lambda: self.history.sql(question, parameters=parameters, rows_max=rows_max))
+    def sql(self, question: str, **limits: Any) -> Answered[Answer]:
+        """``History.sql`` with its parameters and limits."""
+        return self._ask(lambda: self.history.sql(question, **limits))
 
     def volume(
         self, *, by: By = "type", per_minute: bool = False, wanted: EventFilter | None = None
@@ -108,14 +109,20 @@ class CompleteHistory:
         complete = self.complete(topic)
         return Answered(question(), complete)
 
-    def _newest_ms(self, topic: str, partition: int, below: int) -> int | None:
-        """Broker's time of the newest stored record of a partition below an offset."""
-        each = " UNION ALL ".join(
-            "SELECT offset, toUnixTimestamp64Milli(recorded_at) AS ms FROM (SELECT offset, recorded_at "
-            f"FROM {table} WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} "
-            "AND offset < {below:Int64} ORDER BY topic DESC, partition DESC, offset DESC LIMIT 1)"
-            for table in ("events", "dead_letters")
-        )
-        parameters = {"topic": topic, "partition": partition, "below": below}
-        rows = self.history.sql(f"SELECT ms FROM ({each}) ORDER BY offset DESC LIMIT 1", parameters=parameters).rows
-        return int(rows[0][0]) if rows else None
+
+def topics_of_events(topics: Topics) -> list[str]:
+    """The stored topics that hold events: those whose records an answer may lack."""
+    return [topic.name for topic in topics.values() if topic.stored and topic.cleanup == "delete"]
+
+
+def newest_stored_ms(history: History, topic: str, partition: int, below: int) -> int | None:
+    """Broker's time of the newest stored record of a partition below an offset. Raises as ``History.sql``."""
+    each = " UNION ALL ".join(
+        "SELECT offset, toUnixTimestamp64Milli(recorded_at) AS ms FROM (SELECT offset, recorded_at "
+        f"FROM {table} WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} "
+        "AND offset < {below:Int64} ORDER BY topic DESC, partition DESC, offset DESC LIMIT 1)"
+        for table in ("events", "dead_letters")
+    )
+    parameters = {"topic": topic, "partition": partition, "below": below}
+    rows = history.sql(f"SELECT ms FROM ({each}) ORDER BY offset DESC LIMIT 1", parameters=parameters).rows
+    return int(rows[0][0]) if rows else None

@@ -10,7 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
-    """An event as history holds it. ``payload`` has Decimals as text and leaves out what is null."""
+    """An event as history holds it. ``payload`` has Decimals as text and leaves out what is null.
+
+    ``read_as`` is the version that ``payload`` is in, where that is not ``version``; ``unread`` says why an event could
+    not be given as the newest version, which was asked for.
+    """
 
     topic: str
     partition: int
@@ -29,6 +33,8 @@ class StoredEvent:
     recorded_ms: int
     stored_ms: int
     payload: dict[str, Any]
+    read_as: int | None = None
+    unread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
@@ -16,7 +15,9 @@ from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.core.settings import ClickHouseSettings
 from tradewire.schemas import Codec, Event
 from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
+from tradewire.sinks.newest import as_newest
 from tradewire.sinks.payload import field_condition, payload_of
+from tradewire.sinks.questions import must_read, read_only
 from tradewire.sinks.raw_history import events_where
 from tradewire.sinks.store import connect
 
@@ -27,10 +28,6 @@ _EVENT_COLUMNS: Final = (
     "tags, time_ns, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, "
     "toUnixTimestamp64Milli(stored_at) AS stored_ms, payload_text"
 )
-# What may begin a question is listed, not what may not: a later release of the engine may know more statements.
-_READING: Final = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
-_SKIPPED: Final = re.compile(r"(\s+|--[^\n]*(\n|\Z)|#[! ][^\n]*(\n|\Z)|/\*.*?\*/|\()", re.DOTALL)
-_WORD: Final = re.compile(r"[A-Za-z_]+")
 _STATS_BY: Final = {"type": "type", "topic": "topic", "source": "source"}
 
 
@@ -183,10 +180,12 @@ class History:
         limit: int = 100,
         cursor: str | None = None,
         order: Literal["oldest", "newest"] = "newest",
+        codec: Codec | None = None,
     ) -> Page:
         """One page of events by time of occurrence. Pages of one cursor chain never repeat an event.
 
-        ``payload`` is what was written, under the version in ``version``; ``read`` gives data of the newest version.
+        ``payload`` is what was written, under the version in ``version``; with a codec it is of the newest version that
+        the codec knows (``as_newest``), while filters compare what was written. ``read`` gives whole events instead.
         An event that is stored while pages are read and lies before the cursor is not seen by the later ones.
 
         Raises:
@@ -195,7 +194,7 @@ class History:
         where, by, parameters = _page(wanted, limit, cursor, order)
         sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by}"
         rows = self._rows(sql, parameters)
-        events = [_event(row) for row in rows[:limit]]
+        events = self._newest([_event(row) for row in rows[:limit]], codec)
         return Page(events, encode_cursor(events[-1]) if len(rows) > limit else None)
 
     def read(
@@ -228,14 +227,16 @@ class History:
         at = last.position
         return ReadPage(found[:limit], _cursor(last.time_ns, at.topic, at.partition, at.offset))
 
-    def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX) -> Flow:
-        """The flow as a tree with the latency of each hop; empty when nothing of it is stored."""
+    def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX, codec: Codec | None = None) -> Flow:
+        """The flow as a tree with the latency of each hop; empty when nothing of it is stored. ``codec``: as in
+        ``events``."""
         rows = self._rows(
             f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE correlation_id = {{correlation_id:String}} "
             "ORDER BY time_ns, topic, partition, offset LIMIT {limit:UInt32}",
             {"correlation_id": correlation_id, "limit": events_max + 1},
         )
-        return flow_tree(correlation_id, map(_event, rows[:events_max]), truncated=len(rows) > events_max)
+        events = self._newest(list(map(_event, rows[:events_max])), codec)
+        return flow_tree(correlation_id, events, truncated=len(rows) > events_max)
 
     def stats(
         self,
@@ -300,12 +301,30 @@ class History:
             len(rows) > rows_max,
         )
 
-    def sql_text(self, question: str, format: str, *, rows_max: int = 10_000, seconds_max: int = 30) -> bytes:
-        """The answer of ``sql`` in one of ClickHouse's own formats (``CSVWithNames``, ``JSONEachRow`` …)."""
+    def sql_text(
+        self,
+        question: str,
+        format: str,
+        *,
+        rows_max: int = 10_000,
+        seconds_max: int = 30,
+        memory_bytes_max: int = 2_000_000_000,
+    ) -> bytes:
+        """The answer of ``sql`` in one of ClickHouse's own formats (``CSVWithNames``, ``JSONEachRow`` …), cut after
+        ``rows_max`` without a word: the format has no place for it."""
         must_read(question)
         try:
-            settings = read_only(self._database, rows_max, seconds_max, 2_000_000_000)
+            # `max_result_rows` cuts between blocks only, `limit` cuts exactly.
+            settings = {**read_only(self._database, 0, seconds_max, memory_bytes_max), "limit": rows_max}
             return self._client.raw_query(question, fmt=format, settings=settings)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+    def _newest(self, events: list[StoredEvent], codec: Codec | None) -> list[StoredEvent]:
+        if codec is None:
+            return events
+        try:
+            return as_newest(self._client, self._database, events, codec)
         except (ClickHouseError, OSError) as error:
             raise _refusal(error) from error
 
@@ -333,33 +352,6 @@ def _page(
         parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
     by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
     return where, f"{by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
-
-
-def must_read(question: str) -> None:
-    """Refuses what the engine's ``readonly`` lets pass although it is no question: KILL (of our inserts too), BACKUP.
-
-    Raises:
-        QueryError: the statement does not begin, behind comments and brackets, with a word that reads.
-    """
-    at = 0
-    while skipped := _SKIPPED.match(question, at):
-        at = skipped.end()
-    word = _WORD.match(question, at)
-    if word is None or word.group().upper() not in _READING:
-        began = word.group() if word else "no word"
-        raise QueryError(f"SQL begins with {began}; a question begins with one of {', '.join(_READING)}", field="sql")
-
-
-def read_only(database: str, rows_max: int, seconds_max: int, memory_bytes_max: int) -> dict[str, Any]:
-    """Settings under which SQL of strangers runs: nothing is written, no file or address is opened, limits hold."""
-    return {
-        "readonly": 1,
-        "database": database,
-        "max_result_rows": rows_max,
-        "result_overflow_mode": "break",
-        "max_execution_time": seconds_max,
-        "max_memory_usage": memory_bytes_max,
-    }
 
 
 def _refusal(error: Exception) -> QueryError | ClickHouseUnavailable:

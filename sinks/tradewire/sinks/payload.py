@@ -8,7 +8,10 @@ most rows are never asked for a field. Reading a field of the text costs a third
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
+
+from tradewire.core.errors import QueryError
 
 
 def payload_of(text: str) -> dict[str, Any]:
@@ -23,14 +26,44 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def field_condition(number: int, path: str, value: str) -> tuple[str, dict[str, str]]:
+_STEP: Final = re.compile(r"([^.\[\]]+)((?:\[\d{1,6}\])*)")
+
+
+def path_steps(path: str) -> list[str | int]:
+    """The steps of a path: ``levels[0].price`` or, as JSONPath writes it, ``$.levels[0].price``. Pure.
+
+    Raises:
+        QueryError: it is no path; wildcards, filters and negative indexes are not known.
+    """
+    found: list[str | int] = []
+    for part in path.removeprefix("$.").split("."):
+        step = _STEP.fullmatch(part)
+        if step is None:
+            raise QueryError(
+                f"payload path {path!r} is not like symbol, candle.open or levels[0].price", field=f"data.{path}"
+            )
+        found.append(step[1])
+        found += [int(index) for index in re.findall(r"\d+", step[2])]
+    return found
+
+
+def field_condition(number: int, path: str, value: str) -> tuple[str, dict[str, str | int]]:
     """A condition of SQL that compares a field by its text, and its parameters, which end in ``number``.
 
-    ``path`` names records within records by dots. Numbers and truth values are compared as they are written; a field
-    that is null, a record, a list or not there equals nothing.
+    ``path`` names records within records by dots and elements of lists by their index from 0. Numbers and truth values
+    are compared as they are written; a field that is null, a record, a list or not there equals nothing.
+
+    Raises:
+        QueryError: the path is none.
     """
-    steps = {f"path_{number}_{depth}": step for depth, step in enumerate(path.split("."))}
-    field = ", ".join(("payload_text", *(f"{{{name}:String}}" for name in steps)))
+    steps: dict[str, str | int] = {}
+    names = ["payload_text"]
+    for depth, step in enumerate(path_steps(path)):
+        name = f"path_{number}_{depth}"
+        # ClickHouse counts from 1.
+        steps[name] = step if isinstance(step, str) else step + 1
+        names.append(f"{{{name}:{'String' if isinstance(step, str) else 'Int32'}}}")
+    field = ", ".join(names)
     text = (
         f"multiIf(JSONType({field}) = 'String', JSONExtractString({field}), "
         f"JSONType({field}) IN ('Int64', 'UInt64', 'Double', 'Bool'), JSONExtractRaw({field}), NULL)"

@@ -38,18 +38,19 @@ class PartitionPosition:
 
 
 class SinkPositions:
-    """Asks the brokers. Joins no group and commits nothing. Each call blocks for at most 15 s per request."""
+    """Asks the brokers. Joins no group and commits nothing. A call blocks for at most four times ``timeout_s``."""
 
-    def __init__(self, admin: AdminClient, group: str, servers: str) -> None:
+    def __init__(self, admin: AdminClient, group: str, servers: str, timeout_s: float = _TIMEOUT_S) -> None:
         self._admin = admin
         self._group = group
         self._servers = servers
+        self._timeout_s = timeout_s
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, timeout_s: float = _TIMEOUT_S) -> Self:
         # Level 2: a refused connection comes back as our error, not as a stream of lines on stderr.
         admin = AdminClient({**settings.kafka.client_config(), "log_level": 2})
-        return cls(admin, settings.sink.group, settings.kafka.bootstrap_servers)
+        return cls(admin, settings.sink.group, settings.kafka.bootstrap_servers, timeout_s)
 
     def read(self, topics: Iterable[str]) -> Sequence[PartitionPosition]:
         """The partitions of the topics that exist, in order; topics that do not exist are left out.
@@ -76,15 +77,15 @@ class SinkPositions:
         ]
 
     def _partitions(self, topics: Iterable[str]) -> list[tuple[str, int]]:
-        found = self._admin.list_topics(timeout=_TIMEOUT_S).topics
+        found = self._admin.list_topics(timeout=self._timeout_s).topics
         present = sorted({topic for topic in topics if topic in found and found[topic].error is None})
         return [(topic, partition) for topic in present for partition in sorted(found[topic].partitions)]
 
     def _committed(self, wanted: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int | None]:
         question = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*at) for at in wanted])
-        future = self._admin.list_consumer_group_offsets([question], request_timeout=_TIMEOUT_S)[self._group]
+        future = self._admin.list_consumer_group_offsets([question], request_timeout=self._timeout_s)[self._group]
         answers = {}
-        for answer in future.result(_TIMEOUT_S).topic_partitions:
+        for answer in future.result(self._timeout_s).topic_partitions:
             if answer.error is not None:
                 raise KafkaException(answer.error)
             answers[answer.topic, answer.partition] = answer.offset if answer.offset >= 0 else None
@@ -94,6 +95,6 @@ class SinkPositions:
         futures = self._admin.list_offsets(
             {TopicPartition(*at): spec for at in wanted},
             isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_TIMEOUT_S,
+            request_timeout=self._timeout_s,
         )
-        return {(at.topic, at.partition): future.result(_TIMEOUT_S).offset for at, future in futures.items()}
+        return {(at.topic, at.partition): future.result(self._timeout_s).offset for at, future in futures.items()}

@@ -78,6 +78,28 @@ def events_where(
         MalformedRecord, UnknownSchemaId, RegistryUnavailable: as ``read_event``, which makes them.
         ReplayError: a row contradicts its header layout. ClickHouse's own errors pass through.
     """
+    return [
+        read_event(
+            codec,
+            topic=topic,
+            partition=partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+            value=record.value,
+            headers=record.headers,
+        )
+        for topic, partition, record in records_where(client, database, where, order, parameters)
+    ]
+
+
+def records_where(
+    client: Client, database: str, where: str, order: str, parameters: Mapping[str, Any]
+) -> list[tuple[str, int, Record]]:
+    """Topic, partition and record of the rows of ``events`` that a WHERE with its parameters selects.
+
+    Raises:
+        ReplayError: a row contradicts its header layout. ClickHouse's own errors pass through.
+    """
     raw = "offset, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, key, value, header_layout, header_values"
     columns = client.query(
         f"SELECT topic, partition, {raw}, {', '.join(_TEXT_COLUMNS)}, sequence, time_ns FROM `{database}`.events "
@@ -90,15 +112,7 @@ def events_where(
         return []
     topics, partitions, *rest = columns
     return [
-        read_event(
-            codec,
-            topic=_text(topic),
-            partition=partition,
-            offset=record.offset,
-            timestamp_ms=record.timestamp_ms,
-            value=record.value,
-            headers=record.headers,
-        )
+        (_text(topic), partition, record)
         for topic, partition, record in zip(topics, partitions, _records(rest), strict=True)
     ]
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tradewire.core import NS_PER_SECOND, load_settings
-from tradewire.schemas import Topics
+from tradewire.schemas import Contract, Topics
 from tradewire.schemas.headers import format_time_ns, parse_time_ns
 from tradewire.sinks.complete import CompleteUpTo
 from tradewire.sinks.complete_history import CompleteHistory
@@ -54,11 +54,15 @@ def events(
     since: Since = None,
     until: Until = None,
     where: Annotated[
-        list[str] | None, typer.Option("--where", metavar="PATH=TEXT", help="a field of the data, as symbol=BTCUSDT")
+        list[str] | None,
+        typer.Option("--where", metavar="PATH=TEXT", help="a field of the data: symbol=BTCUSDT, levels[0].price=1"),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="events of a page")] = 20,
     cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="oldest first")] = False,
+    newest_version: Annotated[
+        bool, typer.Option("--newest-version", help="data in the newest version of its type, not as it was written")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Events by any of their attributes, newest first, a page at a time."""
@@ -66,8 +70,9 @@ def events(
         type=type, topic=topic, source=source, subject=aggregate, correlation_id=correlation, id=id,
         since_ns=since, until_ns=until, payload=dict(map(_field, where or ())),
     )  # fmt: skip
+    codec = Contract.load(load_settings()).codec if newest_version else None
     with _opened() as history:
-        found = history.events(wanted, limit=limit, cursor=cursor, order="oldest" if oldest else "newest")
+        found = history.events(wanted, limit=limit, cursor=cursor, order="oldest" if oldest else "newest", codec=codec)
     page = found.answer
     if as_json:
         _print_json(found.complete, events=list(map(dataclasses.asdict, page.events)), cursor=page.cursor)
@@ -81,7 +86,7 @@ def events(
     notes = Console(stderr=True, soft_wrap=True)
     if page.cursor is not None:
         notes.print(f"more: --cursor {page.cursor}", highlight=False)
-    _say_complete(found.complete, notes)
+    say_complete(found.complete, notes)
 
 
 @query_app.command()
@@ -111,7 +116,7 @@ def stats(
         _print_json(found.complete, rows=rows)
         return
     Console().print(_table(rows))
-    _say_complete(found.complete, Console(stderr=True, soft_wrap=True))
+    say_complete(found.complete, Console(stderr=True, soft_wrap=True))
 
 
 @query_app.command()
@@ -123,7 +128,7 @@ def complete(as_json: AsJson = False) -> None:
         _print_json(found)
         return
     Console().print(_table([dataclasses.asdict(at) | {"behind": at.behind} for at in found.partitions]))
-    _say_complete(found, Console(stderr=True, soft_wrap=True))
+    say_complete(found, Console(stderr=True, soft_wrap=True))
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -159,7 +164,8 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _say_complete(found: CompleteUpTo, notes: Console) -> None:
+def say_complete(found: CompleteUpTo, notes: Console) -> None:
+    """One line: up to where the answer above it is complete."""
     if found.behind == 0:
         notes.print("complete: everything in Kafka is stored", highlight=False)
     elif found.recorded_ms is None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tradewire.core import load_settings
+from tradewire.core import TradewireError, load_settings
+from tradewire.core.settings import Settings
+from tradewire.operations.commands.query import say_complete
+from tradewire.schemas import Topics
+from tradewire.sinks.complete import Completeness, CompleteUpTo
+from tradewire.sinks.complete_history import newest_stored_ms, topics_of_events
 from tradewire.sinks.history import Answer, History
+from tradewire.sinks.positions import SinkPositions
+
+_MB = 1_000_000
+_KAFKA_TIMEOUT_S = 5.0
 
 
 def sql(
@@ -21,23 +30,46 @@ def sql(
     ] = None,
     rows_max: Annotated[int | None, typer.Option(min=1, help="rows to show; default from gateway.sql_rows_max")] = None,
     seconds_max: Annotated[int | None, typer.Option(min=1, help="default from gateway.sql_seconds_max")] = None,
+    memory_mb_max: Annotated[int | None, typer.Option(min=1, help="default from gateway.sql_memory_mb_max")] = None,
 ) -> None:
-    """Runs read-only SQL in the database of history. stdout has the result alone."""
+    """Runs read-only SQL in the database of history. stdout has the result alone.
+
+    stderr says up to where history was complete when it was asked, or that Kafka could not tell.
+    """
     settings = load_settings()
     rows = rows_max or settings.gateway.sql_rows_max
-    seconds = seconds_max or settings.gateway.sql_seconds_max
+    limits: dict[str, Any] = {
+        "seconds_max": seconds_max or settings.gateway.sql_seconds_max,
+        "memory_bytes_max": (memory_mb_max or settings.gateway.sql_memory_mb_max) * _MB,
+    }
+    notes = Console(stderr=True, soft_wrap=True)
     history = History.connect(settings.clickhouse)
     try:
+        complete = _complete(settings, history)
         if format is not None:
-            sys.stdout.buffer.write(history.sql_text(question, format, rows_max=rows, seconds_max=seconds))
+            sys.stdout.buffer.write(history.sql_text(question, format, rows_max=rows, **limits))
             sys.stdout.flush()
-            return
-        answer = history.sql(question, rows_max=rows, seconds_max=seconds)
+        else:
+            answer = history.sql(question, rows_max=rows, **limits)
+            Console().print(_table(answer))
+            if answer.truncated:
+                notes.print(f"only the first {rows:,} rows are shown; see --rows-max")
     finally:
         history.close()
-    Console().print(_table(answer))
-    if answer.truncated:
-        Console(stderr=True).print(f"only the first {rows:,} rows are shown; see --rows-max")
+    if isinstance(complete, CompleteUpTo):
+        say_complete(complete, notes)
+    else:
+        notes.print(f"complete up to: not known ({complete})", markup=False)
+
+
+def _complete(settings: Settings, history: History) -> CompleteUpTo | TradewireError:
+    """A question does not fail for want of this."""
+    topics = topics_of_events(Topics.load(settings.schemas.topics_file))
+    positions = SinkPositions.of(settings, _KAFKA_TIMEOUT_S)
+    try:
+        return Completeness(positions, topics, lambda *at: newest_stored_ms(history, *at)).now()
+    except TradewireError as error:
+        return error
 
 
 def _table(answer: Answer) -> Table:
