@@ -91,6 +91,34 @@ def test_every_room_imports_from_the_wheel_in_an_unrelated_folder(room: str, pyt
     assert done.stdout.startswith(str(python.parents[1]))
 
 
+# What only an extra brings: see pyproject.toml.
+OF_EXTRAS = ("faust", "mode", "aiokafka", "rocksdict", "uvloop", "clickhouse_connect", "chdb", "fastapi", "aiohttp")
+
+
+@pytest.mark.parametrize("room", ["core", "schemas", "producers", "processors"])
+def test_the_base_install_publishes_and_subscribes(room: str, python: Path, tmp_path: Path) -> None:
+    """``pip install tradewire`` has no Faust and no ClickHouse: what is offered there must not import them."""
+    code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {OF_EXTRAS!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import tradewire.{room} as room
+print(all(hasattr(room, name) for name in room.__all__))
+if {room!r} == "processors":
+    from tradewire.core import load_settings
+    @room.subscribe("trading.order.*")
+    def handler(event): ...
+    print(len(room.Subscriber(load_settings(), handler, group="g").subscriptions.types) > 5)
+"""
+    done = subprocess.run([python, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "" == done.stderr
+    assert {"True"} == set(done.stdout.split())
+
+
 def test_the_catalogue_loads_from_the_wheel(python: Path, tmp_path: Path) -> None:
     """The schemas are found through the installed package."""
     code = "from tradewire.schemas import Catalogue; print('trading.order.filled' in Catalogue.load())"

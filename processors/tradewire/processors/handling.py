@@ -16,6 +16,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Any, Final
 
@@ -81,6 +82,7 @@ class Job:
     window: DedupeWindow
     is_letter: bool = False
     event: Event | None = None
+    identity: str = ""
     handlers: Sequence[Subscription] | None = None
     at: int = 0
     attempts: int = 0
@@ -112,6 +114,10 @@ class Handling:
         self._group = group
         self._run = run
         self._metrics = metrics
+        # Looked up once: finding the series of a label costs as much as counting.
+        self._events = cache(lambda type: metrics.events.labels(group, type))
+        self._reached = cache(lambda topic: metrics.reached_seconds.labels(group, topic))
+        self._handled = cache(lambda handler: metrics.handling_seconds.labels(group, handler))
         self._tracing = tracing
         self._unknown_schema_wait_s = unknown_schema_wait_s
         self._compacted = compacted
@@ -154,8 +160,8 @@ class Handling:
                     return failed
             job.at += 1
             job.attempts, job.failing_since = 0, None
-        job.window.remember(_identity(job.event.id, job.record.headers), job.record.offset)
-        self._metrics.events.labels(self._group, job.event.type).inc()
+        job.window.remember(job.identity, job.record.offset)
+        self._events(job.event.type).inc()
         return DONE
 
     def _read(self, job: Job) -> Outcome | None:
@@ -174,20 +180,19 @@ class Handling:
             return self._hold(job, error)
         except Exception as error:  # whatever a record's bytes do to a reader, the other keys have to go on
             return Park(error, 1)
-        identity = _identity(event.id, record.headers)
-        seen = job.window.repeated(identity, record.offset)
+        replay = _replay_id(record.headers)
+        job.identity = _identity(event.id, replay)
+        seen = job.window.repeated(job.identity, record.offset)
         if seen is not None and (seen.is_mine or not job.is_letter):
-            job.window.remember(identity, record.offset, is_mine=False)
+            job.window.remember(job.identity, record.offset, is_mine=False)
             self._metrics.passed_over.labels(self._group, "repeat").inc()
             return DONE
         job.event = event
-        job.handlers = self._subscriptions.of(event.type, is_replayed=_replay_id(record.headers) is not None)
+        job.handlers = self._subscriptions.of(event.type, is_replayed=replay is not None)
         if not job.handlers:
             self._metrics.passed_over.labels(self._group, "no_handler").inc()
             return DONE
-        self._metrics.reached_seconds.labels(self._group, record.topic).observe(
-            max(0.0, time.time() - record.timestamp / 1000)
-        )
+        self._reached(record.topic).observe(max(0.0, time.time() - record.timestamp / 1000))
         return None
 
     def _hold(self, job: Job, error: TradewireError) -> Outcome:
@@ -215,9 +220,7 @@ class Handling:
             except Exception as error:
                 return self._failed(job, subscription, error)
             finally:
-                self._metrics.handling_seconds.labels(self._group, subscription.name).observe(
-                    time.perf_counter() - started
-                )
+                self._handled(subscription.name).observe(time.perf_counter() - started)
 
     def _failed(self, job: Job, subscription: Subscription, error: Exception) -> Outcome:
         now = self._now()
@@ -244,16 +247,18 @@ class Handling:
 
 
 def _replay_id(headers: Sequence[Header]) -> bytes | None:
-    return next((value or b"" for name, value in headers if name == REPLAY_HEADER), None)
+    for name, value in headers:
+        if name == REPLAY_HEADER:
+            return value or b""
+    return None
 
 
-def _identity(event_id: str, headers: Sequence[Header]) -> str:
+def _identity(event_id: str, replay: bytes | None) -> str:
     """What repeats are told by: a replayed event is another one than its original, and than that of another replay."""
-    replay = _replay_id(headers)
     return event_id if replay is None else f"{event_id} {replay.decode(errors='replace')}"
 
 
 def identity_of(headers: Sequence[Header]) -> str | None:
     """The same of a record that is not decoded; None if its headers do not name its id."""
     id = next((value for name, value in headers if name == _ID_HEADER), None)
-    return None if id is None else _identity(id.decode(errors="replace"), headers)
+    return None if id is None else _identity(id.decode(errors="replace"), _replay_id(headers))
