@@ -14,10 +14,11 @@ import yaml
 
 from tradewire.core import Settings, load_settings
 from tradewire.schemas import Topics
+from tradewire.sinks.retention.policy import Policy
 
 REPO = Path(__file__).resolve().parents[2]
 DEFAULTS = Settings()
-OURS = ("setup", "worker", "sink", "gateway")
+OURS = ("setup", "worker", "sink", "gateway", "retention")
 ONE_SHOT = {"setup"}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 
@@ -67,7 +68,9 @@ def test_every_volume_and_dependency_that_is_named_exists(
     compose: dict[str, Any], services: dict[str, dict[str, Any]]
 ) -> None:
     """What the schema cannot see: references. A declared volume that nobody mounts is a leftover."""
-    mounted = {entry.split(":")[0] for service in services.values() for entry in service.get("volumes", [])}
+    sources = {entry.split(":")[0] for service in services.values() for entry in service.get("volumes", [])}
+    mounted = {name for name in sources if not name.startswith(".")}
+    assert [] == [file for file in sources - mounted if not (REPO / file).is_file()]
     depended = {name for service in services.values() for name in service.get("depends_on", {})}
 
     assert set(compose["volumes"]) == mounted
@@ -199,5 +202,23 @@ def test_our_image_is_built_from_files_that_are_sent_and_runs_as_nobody_special(
     users = re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)
     assert users and users[-1] not in ("root", "0")
     assert {"pyproject.toml", "requirements.lock", "README.md", "core", "schemas", "gateway", "operations"} <= sent
-    mounted = {entry.split(":")[1] for name in OURS for entry in services[name].get("volumes", [])}
+    entries = [entry.split(":") for name in OURS for entry in services[name].get("volumes", [])]
+    mounted = {entry[1] for entry in entries if not entry[0].startswith(".")}
     assert [] == [folder for folder in mounted if folder not in dockerfile]
+
+
+def test_retention_keeps_everything_until_its_file_is_changed_and_archives_into_its_volume(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The mounted file is a policy that loads; files are written where the volume is, and its health can be asked."""
+    service = services["retention"]
+    settings = settings_of(service, monkeypatch, tmp_path)
+    mounts = dict(reversed(entry.split(":")[:2]) for entry in service["volumes"])
+    policy = Policy.load(
+        REPO / mounts[str(settings.retention.policy_file)],
+        topics=[name for name, topic in Topics.load().items() if topic.stored], event_tables=(), model_tables=(),
+    )  # fmt: skip
+
+    assert () == policy.rules
+    assert "archive-data" == mounts[str(settings.retention.archive_folder)]
+    assert ["--check"] == service["healthcheck"]["test"][4:]

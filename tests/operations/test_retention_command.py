@@ -18,10 +18,11 @@ from tests.waiting import wait_until
 from tradewire.core import Settings, load_settings, new_id
 from tradewire.core.errors import SinkError
 from tradewire.operations.local_stack import environment_of
-from tradewire.operations.retention_daily import due_at_ms, is_due
+from tradewire.operations.retention_daily import due_at_ms, is_due, is_late
 from tradewire.operations.retention_events import cleanup_event
 from tradewire.schemas import Contract
 from tradewire.sinks.retention import Cleaned, Rule
+from tradewire.sinks.store import Store
 
 pytestmark = pytest.mark.timeout(300)
 DAY_MS = 86_400_000
@@ -52,6 +53,16 @@ def test_a_run_is_due_once_a_day_and_a_missed_one_is_made_up_for(
 def test_the_last_due_time_lies_within_a_day() -> None:
     assert MIDNIGHT_MS + 3 * 3_600_000 == due_at_ms(MIDNIGHT_MS + 3 * 3_600_000, "03:00")
     assert MIDNIGHT_MS - 21 * 3_600_000 == due_at_ms(MIDNIGHT_MS + 3 * 3_600_000 - 1, "03:00")
+
+
+def test_a_run_is_late_an_hour_after_it_was_due() -> None:
+    """03:59 is not late yet, 04:00 is; a run of this morning is of no day but this."""
+    three, day_before = MIDNIGHT_MS + 3 * 3_600_000, MIDNIGHT_MS - 3_600_000
+
+    assert not is_late(three + 3_599_999, "03:00", day_before)
+    assert is_late(three + 3_600_000, "03:00", day_before)
+    assert not is_late(three + 3_600_000, "03:00", three + 5_000)
+    assert is_late(three, "03:00", None)
 
 
 def test_events_say_what_was_cleaned_or_why_not() -> None:
@@ -127,8 +138,6 @@ def daily_run(arena: Arena, topic: str, environment: dict[str, str]) -> None:
     with arena.running():
         wait_until(lambda: arena.query(f"SELECT count() FROM {database}.events WHERE topic = '{topic}'") == [(10,)],
                    within_s=120)  # fmt: skip
-    from tradewire.sinks.store import Store
-
     store = Store(arena.settings.clickhouse)
     store.command(f"ALTER TABLE {database}.retention_ledger DELETE WHERE step = 'run' SETTINGS mutations_sync = 2")
     store.close()
@@ -142,9 +151,25 @@ def daily_run(arena: Arena, topic: str, environment: dict[str, str]) -> None:
         wait_until(lambda: "retention_ran" in log.read_text(), within_s=120, alive=process.poll)
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(60)
+        assert (0, "") == checked(arena, environment)
+        store = Store(arena.settings.clickhouse)
+        store.command(f"DROP TABLE {database}.retention_ledger SYNC")
+        store.close()
+        code, said = checked(arena, environment)
+        assert (1, True) == (code, "ran never" in said)
     finally:
         process.kill()
         process.wait(30)
+
+
+def checked(arena: Arena, environment: dict[str, str]) -> tuple[int, str]:
+    """What the health check of the daily run says."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "tradewire.operations.retention_daily", "--check"],
+        env={**os.environ, **arena.environment, **environment}, cwd=arena.folder,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return asked.returncode, asked.stderr
 
 
 def test_a_bad_policy_stops_the_daily_run_at_its_start(arena_environment: dict[str, str], tmp_path: Path) -> None:
@@ -166,8 +191,6 @@ def arena_environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def database(settings: Settings) -> Any:
-    from tradewire.sinks.store import Store
-
     name = f"test_{new_id().replace('-', '')}"
     yield name
     store = Store(settings.clickhouse)
