@@ -64,6 +64,25 @@ def running_servers(folder: Path, *, clickhouse: bool) -> Iterator[Settings]:
         yield settings
 
 
+@contextmanager
+def running_engine(folder: Path, *, database: str) -> Iterator[Settings]:
+    """Settings of a ClickHouse engine alone, with no Kafka and no registry beside it.
+
+    Raises:
+        StackError: the engine does not become ready.
+    """
+    for name in [name for name in os.environ if name.startswith("TRADEWIRE_")]:
+        del os.environ[name]
+    (port,) = free_ports(1)
+    settings = load_settings(clickhouse={"port": port, "database": database, "timeout_ms": 3_600_000})
+    child = _start_engine(settings, folder / "clickhouse")
+    try:
+        _wait_until_answers(settings, child)
+        yield settings
+    finally:
+        child.stop(20)
+
+
 def _wait_for_producer_ids(settings: Settings) -> None:
     """A broker gives idempotent producers their ids only a while after it answers; no contender is to wait for that."""
     topic = Topic("bench.ready", "bench", partitions=1)

@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradewire.core.errors import ReplayError
-from tradewire.sinks.digest import REPLAY_HEADER, canonical, digest_of, from_line, read_file, to_line, without_replay_id
-from tradewire.sinks.records import Record
+from tradewire.sinks.digest import (
+    REPLAY_HEADER,
+    Digester,
+    canonical,
+    digest_of,
+    from_line,
+    read_file,
+    to_line,
+    without_replay_id,
+)
+from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.replay import segments
 
 contents = st.one_of(st.none(), st.binary(max_size=8))
@@ -67,3 +76,19 @@ def test_the_hand_over_leaves_no_offset_out_and_gives_none_twice(lo: int, more: 
 
     assert list(range(lo, lo + more + 1)) == [at for segment in found for at in range(segment.lo, segment.hi + 1)]
     assert all((at < low) == (segment.source == "history") for segment in found for at in (segment.lo, segment.hi))
+
+
+@given(st.lists(records, max_size=12), st.booleans())
+def test_a_digest_of_columns_is_that_of_the_records(found: list[Record], alike: bool) -> None:
+    """Also where neighbours have the same header names, and are handled together."""
+    if alike:
+        found = [record._replace(headers=[("a", record.key), ("b", record.value)]) for record in found]
+    columns = RecordColumns("t", 0)
+    columns.add(found[:5])
+    columns.add(found[5:])
+    digester = Digester()
+
+    digester.add_columns(columns)
+
+    assert digest_of(found) == digester.digest()
+    assert found == [record._replace(headers=list(record.headers)) for record in columns.records()]

@@ -23,6 +23,7 @@ from tradewire.schemas.headers import (
     parse_time_ns,
 )
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_bytes, encode_map, length_of
+from tradewire.sinks._lines import Lines
 from tradewire.sinks.header_columns import Columns
 from tradewire.sinks.layout import COLUMN, CONSTANT, TEXT_COLUMNS, VALUE, Entry, layout_text
 from tradewire.sinks.records import RecordColumns
@@ -65,6 +66,15 @@ class _Tags(dict[bytes, bytes]):
 
 _seconds: Final = _Seconds()
 _tags: Final = _Tags()
+
+
+def _text(values: list[bytes], *, may_be_empty: bool = False) -> list[bytes]:
+    """The values, if all are UTF-8. Raises NotUniform, UnicodeDecodeError, TypeError."""
+    if not may_be_empty and not all(values):
+        raise NotUniform
+    if not b"".join(values).isascii():
+        b"\n".join(values).decode()  # raises for what is not UTF-8; the separator keeps halves of a character apart
+    return values
 
 
 def _times(values: Sequence[bytes]) -> list[int]:
@@ -138,13 +148,13 @@ class ColumnwiseRows:
             f"<{3 * len(indexes)}q", *chain.from_iterable(zip(offsets, stamps, _times(column["ce_time"]), strict=True))
         )
         values: list[bytes] = found  # type: ignore[assignment]
-        line = _Line(len(indexes))
+        line = Lines(len(indexes), length_of)
         line.constant(row_head(batch, shape, layout, type))
         line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
         for name in ("ce_id", "ce_source", "ce_subject", "ce_correlationid"):
-            line.text(column[name])
+            line.sized(_text(column[name]))
         if "ce_causationid" in column:
-            line.text(column["ce_causationid"], may_be_empty=True)
+            line.sized(_text(column["ce_causationid"], may_be_empty=True))
         else:
             line.constant(EMPTY)
         if "ce_sequence" in column:
@@ -165,7 +175,7 @@ class ColumnwiseRows:
             line.column([EMPTY if key is None else SECOND_BRANCH + encode_bytes(key) for key in keys])
         else:
             line.constant(SECOND_BRANCH)
-            line.sized(keys)  # type: ignore[arg-type]
+            line.sized(keys)
         line.sized(values)
         line.column([value[5:] for value in values])
         line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
@@ -182,48 +192,3 @@ def _at(
         return batch.offsets[wanted], batch.timestamps_ms[wanted], batch.keys[wanted], batch.values[wanted]
     pick = itemgetter(*indexes)
     return pick(batch.offsets), pick(batch.timestamps_ms), pick(batch.keys), pick(batch.values)
-
-
-class _Line:
-    """The pieces of a row in order; a piece is one for all rows or one per row."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._pieces: list[bytes | Sequence[bytes]] = []
-
-    def constant(self, piece: bytes) -> None:
-        if self._pieces and isinstance(self._pieces[-1], bytes):
-            self._pieces[-1] += piece
-        else:
-            self._pieces.append(piece)
-
-    def column(self, pieces: Sequence[bytes]) -> None:
-        self._pieces.append(pieces)
-
-    def sized(self, values: list[bytes]) -> None:
-        """Avro strings or bytes: lengths before their bytes, once for all rows where they are the same."""
-        rows, first = len(values), values[0]
-        if values.count(first) == rows:
-            self.constant(encode_bytes(first))
-            return
-        lengths = list(map(len, values))
-        if lengths.count(lengths[0]) == rows:
-            self.constant(length_of(lengths[0]))
-        else:
-            self.column(list(map(length_of, lengths)))
-        self.column(values)
-
-    def text(self, values: list[bytes], *, may_be_empty: bool = False) -> None:
-        """Avro strings. Raises NotUniform, UnicodeDecodeError, TypeError."""
-        if not may_be_empty and not all(values):
-            raise NotUniform
-        if not b"".join(values).isascii():
-            b"\n".join(values).decode()  # raises for what is not UTF-8; the separator keeps halves of a character apart
-        self.sized(values)
-
-    def pieces(self) -> list[bytes]:
-        stride = len(self._pieces)
-        flat = [b""] * (stride * self._rows)
-        for at, piece in enumerate(self._pieces):
-            flat[at::stride] = [piece] * self._rows if isinstance(piece, bytes) else piece
-        return flat

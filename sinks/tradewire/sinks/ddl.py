@@ -35,6 +35,8 @@ _POSITION: Final = (
     "recorded_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD)",
     "stored_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD)",
 )
+# The events of a flow lie far apart: each costs a granule of every column that is asked for.
+_EVENTS: Final[Mapping[str, int]] = {"index_granularity": 2048}
 _PAYLOAD: Final = "JSON(max_dynamic_paths = 512)"
 _RAW: Final = (
     "key Nullable(String) CODEC(ZSTD)",
@@ -118,9 +120,11 @@ def _create(table: str, columns: Iterable[str], tail: str) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}) {tail}"
 
 
-def _merge_tree(order: str, options: TableOptions, engine: str = "MergeTree") -> str:
-    settings = {"non_replicated_deduplication_window": options.window, **options.parts}
-    text = ", ".join(f"{name} = {value}" for name, value in settings.items())
+def _merge_tree(
+    order: str, options: TableOptions, engine: str = "MergeTree", settings: Mapping[str, int] | None = None
+) -> str:
+    found = {"non_replicated_deduplication_window": options.window, **options.parts, **(settings or {})}
+    text = ", ".join(f"{name} = {value}" for name, value in found.items())
     return f"ENGINE = {engine} ORDER BY ({order}) SETTINGS {text}"
 
 
@@ -155,7 +159,7 @@ def base_statements(database: str, options: TableOptions) -> dict[str, str]:
         "stored_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')",
     )
     return {
-        "events": _create(f"{at}events", events, _merge_tree("topic, partition, offset", options)),
+        "events": _create(f"{at}events", events, _merge_tree("topic, partition, offset", options, settings=_EVENTS)),
         "dead_letters": _create(f"{at}dead_letters", dead_letters, _merge_tree("topic, partition, offset", options)),
         "schemas": _create(f"{at}schemas", schemas, "ENGINE = ReplacingMergeTree(stored_at) ORDER BY id"),
         **{name: f"CREATE OR REPLACE VIEW {at}{name} AS {select}" for name, select in _views(at).items()},

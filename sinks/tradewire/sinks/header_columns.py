@@ -93,6 +93,39 @@ class HeaderColumns:
         for at in range(0, len(messages), _RUN_ROWS):
             self._append(_Run.of([message.headers() or () for message in messages[at : at + _RUN_ROWS]]))
 
+    def extend_columns(self, names: tuple[str, ...], columns: Columns, rows: int) -> None:
+        """Adds those of ``rows`` records that all have these names; a column of values for each."""
+        self._append(_Run(rows, names, columns, []))
+
+    def runs(self) -> Iterator[tuple[int, tuple[str, ...] | None, Columns, list[Sequence[Header]]]]:
+        """Neighbours in order: their number, and names with columns, or no names and the headers of each."""
+        for run in self._runs:
+            yield run.rows, run.names, run.columns, run.mixed
+
+    def lists(self) -> Iterator[list[Header]]:
+        """The headers of each record, as a producer takes them."""
+        for run in self._runs:
+            if run.names:
+                columns = [
+                    [(name, value) for value in column] for name, column in zip(run.names, run.columns, strict=True)
+                ]
+                yield from map(list, zip(*columns, strict=True))
+            else:
+                yield from map(list, run.mixed if run.names is None else [()] * run.rows)
+
+    def having(self, name: str) -> list[tuple[int, bytes | None]]:
+        """Places and values of the records that have a header of this name; of several the last counts."""
+        found: list[tuple[int, bytes | None]] = []
+        for run, end in zip(self._runs, self._ends, strict=True):
+            if run.names is None:
+                for at, headers in enumerate(run.mixed):
+                    values = [value for given, value in headers if given == name]
+                    found += [(end - run.rows + at, values[-1])] if values else []
+            elif name in run.names:
+                column = run.columns[len(run.names) - 1 - run.names[::-1].index(name)]
+                found += zip(range(end - run.rows, end), column, strict=True)
+        return found
+
     def append_all(self, other: HeaderColumns) -> None:
         for run in other._runs:
             self._append(run.part(0, run.rows))

@@ -94,23 +94,35 @@ def restore_columns(
     Raises:
         ReplayError: a row contradicts its layout: it was not written by the sink, or has been altered.
     """
-    rows = len(header_values)
-    kept = 0
-    restored: list[Sequence[Header]] = []
+    names, restored = restore_by_name(text, header_values, columns)
+    by_row = zip(
+        *([(name, value) for value in column] for name, column in zip(names, restored, strict=True)), strict=True
+    )
+    return list(map(list, by_row)) if names else [[] for _ in header_values]
+
+
+def restore_by_name(
+    text: str, header_values: Sequence[Sequence[bytes]], columns: Mapping[str, Sequence[Any]]
+) -> tuple[tuple[str, ...], list[list[bytes | None]]]:
+    """``restore_columns`` as the names of the headers in order and a column of values for each. Raises ReplayError."""
+    rows, kept = len(header_values), 0
+    names: list[str] = []
+    restored: list[list[bytes | None]] = []
     try:
         for name, kind, *constant in _entries(text):
+            names.append(name)
             if kind == COLUMN and name in TEXT_COLUMNS:
-                restored.append([(name, value) for value in columns[TEXT_COLUMNS[name]]])
+                restored.append(list(columns[TEXT_COLUMNS[name]]))
             elif kind == COLUMN:
                 column, write = NUMBER_COLUMNS[name]
-                restored.append([(name, write(number).encode()) for number in columns[column]])
+                restored.append([write(number).encode() for number in columns[column]])
             elif kind == VALUE:
-                restored.append([(name, values[kept]) for values in header_values])
+                restored.append([values[kept] for values in header_values])
                 kept += 1
             else:
-                restored.append([(name, constant[0].encode() if kind == CONSTANT else None)] * rows)
+                restored.append([constant[0].encode() if kind == CONSTANT else None] * rows)
     except (LookupError, TypeError, ValueError) as error:
         raise ReplayError(f"header layout {text!r} does not fit its rows: {error!r}; were they altered?") from error
     if set(map(len, header_values)) - {kept}:
         raise ReplayError(f"header layout {text!r} leaves header values over; were the rows altered?")
-    return list(map(list, zip(*restored, strict=True))) if restored else [[] for _ in range(rows)]
+    return tuple(names), restored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
@@ -12,8 +13,8 @@ from clickhouse_connect.driver.query import QueryResult
 from tradewire.core.errors import ClickHouseUnavailable
 from tradewire.core.settings import ClickHouseSettings
 from tradewire.schemas import Codec, Event, Header, read_event
-from tradewire.sinks.layout import restore_columns
-from tradewire.sinks.records import Record
+from tradewire.sinks.layout import restore_by_name, restore_columns
+from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.store import connect
 
 _CHUNK_ROWS: Final = 20_000
@@ -47,16 +48,26 @@ class RawHistory:
         Raises:
             ReplayError: a row contradicts its header layout.
         """
-        sql, next_offset = _records_sql(self._database), lo
-        while next_offset <= hi:
-            columns = self._ask(sql, topic, partition, next_offset, hi).result_columns
-            offsets = columns[0] if columns else ()
-            for record in _records(columns) if offsets else ():
-                if record.offset >= next_offset:
-                    next_offset = record.offset + 1
-                    yield record
-            if len(offsets) < _CHUNK_ROWS:
-                return
+        for found in self.columns(topic, partition, lo, hi):
+            yield from found.records()
+
+    def columns(self, topic: str, partition: int, lo: int, hi: int) -> Iterator[RecordColumns]:
+        """``records`` by columns, some thousands at once; the next are asked for while these are used.
+
+        Raises:
+            ReplayError: a row contradicts its header layout.
+        """
+        sql = _records_sql(self._database)
+        with ThreadPoolExecutor(1, thread_name_prefix="tradewire-raw-history") as ahead:
+            asked: Future[QueryResult] | None = ahead.submit(self._ask, sql, topic, partition, lo, hi)
+            while asked is not None:
+                columns = asked.result().result_columns
+                offsets = columns[0] if columns else ()
+                asked = None
+                if len(offsets) == _CHUNK_ROWS and offsets[-1] < hi:
+                    asked = ahead.submit(self._ask, sql, topic, partition, offsets[-1] + 1, hi)
+                if offsets:
+                    yield _record_columns(topic, partition, _once(columns))
 
     def _ask(self, sql: str, topic: str, partition: int, lo: int, hi: int) -> QueryResult:
         parameters = {"topic": topic, "partition": partition, "lo": lo, "hi": hi}
@@ -113,7 +124,7 @@ def records_where(
     topics, partitions, *rest = columns
     return [
         (_text(topic), partition, record)
-        for topic, partition, record in zip(topics, partitions, _records(rest), strict=True)
+        for topic, partition, record in zip(topics, partitions, _record_columns("", 0, rest).records(), strict=True)
     ]
 
 
@@ -131,23 +142,38 @@ def _records_sql(database: str) -> str:
     )
 
 
-def _records(columns: Sequence[Sequence[Any]]) -> Iterator[Record]:
-    """Rows as records, column by column: rows with the same header layout are restored together."""
+def _once(columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Rows in offset order without those that repeat an offset."""
+    offsets = columns[0]
+    if len(set(offsets)) == len(offsets):
+        return columns
+    firsts = [at for at, offset in enumerate(offsets) if not at or offsets[at - 1] != offset]
+    return [[column[at] for at in firsts] for column in columns]
+
+
+def _record_columns(topic: str, partition: int, columns: Sequence[Sequence[Any]]) -> RecordColumns:
+    """Rows as records: rows with the same header layout are restored together."""
     offsets, stamps, keys, values, layouts, header_values, *rest = columns
     named = dict(zip((*_TEXT_COLUMNS, "sequence", "time_ns"), rest, strict=True))
+    found = RecordColumns(topic, partition, list(offsets), list(stamps), list(keys), list(values))
+    if layouts and layouts.count(layouts[0]) == len(layouts):
+        names, restored = restore_by_name(_text(layouts[0]), header_values, named)
+        found.headers.extend_columns(names, restored, len(offsets))
+        return found
     by_layout: dict[Any, list[int]] = {}
     for at, layout in enumerate(layouts):
         by_layout.setdefault(layout, []).append(at)
-    headers: list[list[Header]] = [[]] * len(offsets)
+    headers: list[Sequence[Header]] = [()] * len(offsets)
     for layout, indexes in by_layout.items():
-        restored = restore_columns(
+        rows = restore_columns(
             _text(layout),
             [header_values[at] for at in indexes],
             {name: [column[at] for at in indexes] for name, column in named.items()},
         )
-        for at, found in zip(indexes, restored, strict=True):
-            headers[at] = found
-    return map(Record, offsets, stamps, keys, values, headers)
+        for at, row in zip(indexes, rows, strict=True):
+            headers[at] = row
+    found.headers.extend(headers)
+    return found
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -61,6 +61,10 @@ class RecordColumns:
         self.keys += other.keys
         self.values += other.values
         self.headers.append_all(other.headers)
+
+    def records(self) -> Iterator[Record]:
+        """All of them, in order."""
+        return map(Record, self.offsets, self.timestamps_ms, self.keys, self.values, self.headers.lists())
 
     def record(self, index: int) -> Record:
         return Record(

@@ -14,7 +14,7 @@ from tradewire.core import get_logger, new_id
 from tradewire.core.errors import KafkaUnavailable, ReplayError
 from tradewire.core.settings import Settings
 from tradewire.sinks.digest import Digest, Digester, write_lines
-from tradewire.sinks.records import Record
+from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.retention.archived_history import ArchivedHistory
 from tradewire.sinks.topic_target import TopicTarget
 
@@ -111,6 +111,8 @@ class Replay:
         )
         self._history: ArchivedHistory | None = None
         self.next_offset: int | None = None
+        self._position = 0
+        self._targets: dict[str, TopicTarget] = {}
         self._from: dict[Source, int] = {"history": 0, "kafka": 0}
 
     def close(self) -> None:
@@ -145,22 +147,43 @@ class Replay:
             RangeInvalid: before the first record.
             RecordsMissing: ClickHouse lacks records that Kafka no longer has, and gaps are not allowed.
         """
+        for found in self._columns(wanted, allow_gaps):
+            for record in found.records():
+                self.next_offset = record.offset + 1
+                yield record
+        # Behind the last record may lie offsets that are known to hold none.
+        self.next_offset = self._position
+
+    def _columns(self, wanted: OffsetRange, allow_gaps: bool) -> Iterator[RecordColumns]:
+        """``records`` by columns; ``next_offset`` is behind what was given last."""
         hi, low = self._bounds(wanted)
-        self.next_offset = wanted.lo
+        self.next_offset = self._position = wanted.lo
         self._from = {"history": 0, "kafka": 0}
-        while self.next_offset <= hi:
-            segment = segments(self.next_offset, hi, low)[0]
-            if segment.source == "history":
-                yield from self._from_history(wanted, segment, allow_gaps)
-            else:
-                yield from self._from_kafka(wanted, segment)
-            if self.next_offset <= hi:
+        while self._position <= hi:
+            segment = segments(self._position, hi, low)[0]
+            given = (
+                self._from_history(wanted, segment, allow_gaps)
+                if segment.source == "history"
+                else self._from_kafka(wanted, segment)
+            )
+            for found in given:
+                self._position = self.next_offset = found.offsets[-1] + 1
+                self._from[segment.source] += len(found)
+                yield found
+            if self._position <= hi:
                 low = self._watermarks(wanted)[0]
+        self.next_offset = self._position
 
     def to_stream(self, wanted: OffsetRange, stream: IO[str], *, allow_gaps: bool = False) -> ReplayResult:
         """Writes JSON lines (see ``read_file``). What was written before an error stays written."""
         records = write_lines(stream, wanted.topic, wanted.partition, self.records(wanted, allow_gaps=allow_gaps))
-        return self._drain(records, new_id())
+        digester, replay_id = Digester(), new_id()
+        first, last = wanted.lo, wanted.lo
+        for record in records:
+            first = first if digester.records else record.offset
+            last = record.offset
+            digester.add(record)
+        return self._result(replay_id, digester, first, last)
 
     def to_file(self, wanted: OffsetRange, file: Path, *, allow_gaps: bool = False) -> ReplayResult:
         """Writes a new file of JSON lines, whole or not at all.
@@ -194,30 +217,43 @@ class Replay:
         """
         if topic == wanted.topic:
             raise ReplayError(f"{topic} is the source: every consumer of it would get its events twice", topic=topic)
-        replay_id = new_id()
-        target = TopicTarget(self._settings, topic, None if exact else replay_id, wanted.partition)
-        confirmed = wanted.lo
+        replay_id, digester = new_id(), Digester()
+        target = self._target(topic, None if exact else replay_id, wanted.partition)
+        first, last = wanted.lo, wanted.lo
         try:
-            result = self._drain(target.pass_on(self.records(wanted, allow_gaps=allow_gaps)), replay_id)
+            for found in self._columns(wanted, allow_gaps):
+                first = first if digester.records else found.offsets[0]
+                last = found.offsets[-1]
+                target.produce(found)
+                digester.add_columns(found)
             target.finish()
         except BaseException:
             with suppress(ReplayError):
                 target.finish()
-            confirmed = target.next_offset if target.next_offset is not None else wanted.lo
-            self.next_offset = confirmed
+            self.next_offset = target.next_offset if target.next_offset is not None else wanted.lo
+            self._targets.pop(topic, None)
             raise
-        return result
+        return self._result(replay_id, digester, first, last)
 
-    def _drain(self, records: Iterator[Record], replay_id: str) -> ReplayResult:
-        digester = Digester()
-        first: int | None = None
-        last: int | None = None
-        for record in records:
-            digester.add(record)
-            first = record.offset if first is None else first
-            last = record.offset
-        digest = digester.digest()
-        return ReplayResult(replay_id, digest, first, last, self._from["history"], self._from["kafka"])
+    def _target(self, topic: str, replay_id: str | None, partition: int) -> TopicTarget:
+        """Of one topic all replays have the same producer, which has its connection and its id then."""
+        target = self._targets.get(topic)
+        if target is None:
+            target = TopicTarget(self._settings, topic)
+        target.begin(replay_id, partition)
+        self._targets[topic] = target
+        return target
+
+    def _result(self, replay_id: str, digester: Digester, first: int, last: int) -> ReplayResult:
+        some = digester.records > 0
+        return ReplayResult(
+            replay_id,
+            digester.digest(),
+            first if some else None,
+            last if some else None,
+            self._from["history"],
+            self._from["kafka"],
+        )
 
     def _bounds(self, wanted: OffsetRange) -> tuple[int, int]:
         """The last offset of the range, and the oldest offset that Kafka has."""
@@ -258,18 +294,21 @@ class Replay:
             self._history = ArchivedHistory(self._settings)
         return self._history
 
-    def _from_history(self, wanted: OffsetRange, segment: Segment, allow_gaps: bool) -> Iterator[Record]:
+    def _from_history(self, wanted: OffsetRange, segment: Segment, allow_gaps: bool) -> Iterator[RecordColumns]:
         expected = segment.lo
-        for record in self._raw().records(wanted.topic, wanted.partition, segment.lo, segment.hi):
-            if record.offset != expected and not allow_gaps:
-                raise self._missing(wanted, expected, record.offset - 1)
-            expected = record.offset + 1
-            self.next_offset = expected
-            self._from["history"] += 1
-            yield record
+        for found in self._raw().columns(wanted.topic, wanted.partition, segment.lo, segment.hi):
+            whole = found.offsets[0] == expected and found.offsets[-1] - expected + 1 == len(found)
+            if not whole and not allow_gaps:
+                rows = next(row for row, offset in enumerate(found.offsets) if offset != expected + row)
+                gap_ends = found.offsets[rows] - 1
+                if rows:
+                    yield found.head(rows)
+                raise self._missing(wanted, expected + rows, gap_ends)
+            expected = found.offsets[-1] + 1
+            yield found
         if expected <= segment.hi and not allow_gaps:
             raise self._missing(wanted, expected, segment.hi)
-        self.next_offset = segment.hi + 1
+        self._position = segment.hi + 1
 
     @staticmethod
     def _missing(wanted: OffsetRange, first: int, last: int) -> RecordsMissing:
@@ -281,23 +320,24 @@ class Replay:
             offset=first,
         )
 
-    def _from_kafka(self, wanted: OffsetRange, segment: Segment) -> Iterator[Record]:
+    def _from_kafka(self, wanted: OffsetRange, segment: Segment) -> Iterator[RecordColumns]:
         """Reads until the segment ends, or until Kafka no longer has its beginning (then the caller looks again)."""
         self._consumer.assign([TopicPartition(wanted.topic, wanted.partition, segment.lo)])
         try:
-            while self.next_offset is not None and self.next_offset <= segment.hi:
-                for message in self._poll():
-                    error = message.error()
-                    if error is not None:
-                        if self._ends(error, message, segment):
-                            return
-                        continue
-                    if message.offset() > segment.hi:
-                        self.next_offset = segment.hi + 1
-                        return
-                    self.next_offset = message.offset() + 1
-                    self._from["kafka"] += 1
-                    yield _record(message)
+            while self._position <= segment.hi:
+                messages = self._poll()
+                errors = [message for message in messages if message.error() is not None]
+                records = [message for message in messages if message.error() is None] if errors else messages
+                ends = [self._end(message, segment) for message in errors]
+                within = [message for message in records if message.offset() <= segment.hi]
+                if within:
+                    found = RecordColumns(wanted.topic, wanted.partition)
+                    found.extend(within)
+                    yield found
+                if len(within) < len(records) or "end" in ends:
+                    self._position = segment.hi + 1
+                if "cut" in ends:
+                    return
         finally:
             self._consumer.unassign()
 
@@ -310,22 +350,15 @@ class Replay:
             return [first]
         return messages
 
-    def _ends(self, error: Any, message: Any, segment: Segment) -> bool:
+    def _end(self, message: Any, segment: Segment) -> Literal["end", "cut"] | None:
+        """What an error says: nothing is left of the segment, or Kafka no longer has what comes next."""
+        error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
             # Nothing but transaction markers is left below the end that was asked for.
-            if message.offset() > segment.hi:
-                self.next_offset = segment.hi + 1
-                return True
-            return False
+            return "end" if message.offset() > segment.hi else None
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             _log.info("retention_overtook_replay", topic=message.topic(), next_offset=self.next_offset)
-            return True
+            return "cut"
         if error.retriable():
-            return False
+            return None
         raise ReplayError(f"reading stopped at offset {self.next_offset}: {error}", offset=self.next_offset)
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        message.offset(), message.timestamp()[1], message.key(), message.value(), list(message.headers() or ())
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
@@ -11,10 +11,11 @@ from tradewire.core.errors import KafkaUnavailable, ReplayError
 from tradewire.core.settings import Settings
 from tradewire.schemas.headers import Header
 from tradewire.sinks.digest import REPLAY_HEADER
-from tradewire.sinks.records import Record
+from tradewire.sinks.records import RecordColumns
 
 _TIMEOUT_S: Final = 30.0
 _BY_KEY: Final = -1
+_POLL_EVERY: Final = 256
 
 
 class TargetInvalid(ReplayError):
@@ -22,13 +23,14 @@ class TargetInvalid(ReplayError):
 
 
 class TopicTarget:
-    """One replay into one topic. ``next_offset`` is the source offset behind the last record known to be written.
+    """Replays into one topic, one after the other: ``begin``, ``produce`` as often as needed, ``finish``.
 
-    The producer is idempotent, so that within this replay no record is written twice and order per partition holds.
+    ``next_offset`` is the source offset behind the last record of a replay once all of it is confirmed, or that of its
+    first record that was not. The producer is idempotent, so that within a replay no record is written twice and order
+    per partition holds.
     """
 
-    def __init__(self, settings: Settings, topic: str, replay_id: str | None, source_partition: int) -> None:
-        """Adds a header when ``replay_id`` is given; without it the records keep the number of their partition."""
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._producer = Producer(
             {
                 **settings.kafka.client_config(),
@@ -39,80 +41,96 @@ class TopicTarget:
                 "linger.ms": 20,
                 "queue.buffering.max.messages": 200_000,
                 "delivery.timeout.ms": settings.publisher.delivery_timeout_ms,
+                # That a record was written is told by the end of ``flush``; a call for each would say the same.
+                "delivery.report.only.error": True,
             }
         )
         self._topic = topic
-        self._extra: list[Header] = [] if replay_id is None else [(REPLAY_HEADER, replay_id.encode())]
-        partitions = self._partitions(settings)
+        self._servers = settings.kafka.bootstrap_servers
+        self.next_offset: int | None = None
+
+    def begin(self, replay_id: str | None, source_partition: int) -> None:
+        """Adds a header when ``replay_id`` is given; without it the records keep the number of their partition.
+
+        Raises:
+            TargetInvalid, KafkaUnavailable: nothing has been produced.
+        """
+        partitions = self._partitions()
         if replay_id is None and source_partition >= partitions:
             raise TargetInvalid(
-                f"{topic} has {partitions} partitions; an exact replay of partition {source_partition} needs that one"
+                f"{self._topic} has {partitions} partitions; an exact replay of partition {source_partition} needs "
+                "that one"
             )
+        self._extra: list[Header] = [] if replay_id is None else [(REPLAY_HEADER, replay_id.encode())]
         self._keyless = source_partition % partitions
         self._partition = source_partition if replay_id is None else _BY_KEY
         self._failed: tuple[int, str] | None = None
-        self.next_offset: int | None = None
+        self._last: int | None = None
+        self.next_offset = None
 
-    def _partitions(self, settings: Settings) -> int:
+    def _partitions(self) -> int:
         try:
             topics = self._producer.list_topics(self._topic, timeout=_TIMEOUT_S).topics
         except KafkaException as error:
-            raise KafkaUnavailable(f"{settings.kafka.bootstrap_servers} does not answer: {error.args[0]}") from error
+            raise KafkaUnavailable(f"{self._servers} does not answer: {error.args[0]}") from error
         found = topics.get(self._topic)
         if found is None or found.error is not None or not found.partitions:
             raise TargetInvalid(f"topic {self._topic} does not exist: create it first, it is not made by a replay")
         return len(found.partitions)
 
-    def pass_on(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Hands each record to the producer when it is asked for; waits when the producer's queue is full."""
-        for record in records:
-            self._produce(record)
-            yield record
+    def produce(self, records: RecordColumns) -> None:
+        """Hands records to the producer in their order; waits when its queue is full.
 
-    def _produce(self, record: Record) -> None:
-        partition = self._partition if self._partition != _BY_KEY or record.key is not None else self._keyless
-        while self._failed is None:
-            try:
-                self._producer.produce(
-                    self._topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=partition,
-                    timestamp=record.timestamp_ms,
-                    headers=[*record.headers, *self._extra],
-                    on_delivery=self._report(record.offset),
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise ReplayError(
-                    f"offset {record.offset} cannot be produced to {self._topic}: {error.args[0]}"
-                ) from error
-            else:
-                self._producer.poll(0)
-                return
-        self._raise()
+        Raises:
+            ReplayError: one cannot be produced, or one before was not confirmed.
+        """
+        produce, poll, topic, extra = self._producer.produce, self._producer.poll, self._topic, self._extra
+        by_key, report = self._partition == _BY_KEY, self._report
+        columns = zip(
+            records.offsets, records.timestamps_ms, records.keys, records.values, records.headers.lists(), strict=True
+        )
+        for offset, timestamp_ms, key, value, headers in columns:
+            if extra:
+                headers += extra
+            partition = self._keyless if by_key and key is None else self._partition
+            report_failure = partial(report, offset)
+            while True:
+                try:
+                    produce(
+                        topic,
+                        value,
+                        key,
+                        partition,
+                        on_delivery=report_failure,
+                        timestamp=timestamp_ms,
+                        headers=headers,  # type: ignore[arg-type]
+                    )
+                except BufferError:
+                    poll(0.1)
+                    self._raise_failure()
+                except KafkaException as error:
+                    raise ReplayError(f"offset {offset} cannot be produced to {topic}: {error.args[0]}") from error
+                else:
+                    break
+            self._last = offset
+            if not offset % _POLL_EVERY:
+                poll(0)
+                self._raise_failure()
 
-    def _report(self, offset: int) -> Any:
-        def delivered(error: Any, _message: Any) -> None:
-            if error is not None:
-                if self._failed is None or offset < self._failed[0]:
-                    self._failed = (offset, str(error))
-            elif self._failed is None and (self.next_offset is None or offset >= self.next_offset):
-                self.next_offset = offset + 1
-
-        return delivered
+    def _report(self, offset: int, error: Any, _message: Any) -> None:
+        if error is not None and (self._failed is None or offset < self._failed[0]):
+            self._failed = (offset, str(error))
 
     def finish(self) -> None:
         """Blocks until every record is confirmed. Raises ReplayError when one was not."""
-        left = self._producer.flush()
-        if left and self._failed is None:
-            self._failed = (self.next_offset or 0, f"{left} records were not confirmed")
-        if self._failed is not None:
-            self._raise()
+        self._producer.flush()
+        self._raise_failure()
+        if self._last is not None:
+            self.next_offset = self._last + 1
 
-    def _raise(self) -> None:
-        assert self._failed is not None
+    def _raise_failure(self) -> None:
+        if self._failed is None:
+            return
         offset, why = self._failed
         self.next_offset = offset
         raise ReplayError(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from tradewire.core.settings import Settings
 from tradewire.sinks.raw_history import RawHistory
-from tradewire.sinks.records import Record
+from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.retention.archive import read_archive
 from tradewire.sinks.retention.ledger import Entry, Ledger
 from tradewire.sinks.store import Store
+
+_CHUNK_ROWS: Final = 5_000
 
 
 class ArchivedHistory:
@@ -42,10 +46,19 @@ class ArchivedHistory:
         Raises:
             ReplayError: an archive is missing or damaged, or a row contradicts its header layout.
         """
+        for found in self.columns(topic, partition, lo, hi):
+            yield from found.records()
+
+    def columns(self, topic: str, partition: int, lo: int, hi: int) -> Iterator[RecordColumns]:
+        """``records`` by columns, some thousands at once."""
         archives = self._archives(topic, partition, lo, hi)
         for entry in archives:
-            yield from self._records_of(entry, lo, hi)
-        yield from self._raw.records(topic, partition, self._behind(archives, lo), hi)
+            records = self._records_of(entry, lo, hi)
+            while rows := list(islice(records, _CHUNK_ROWS)):
+                found = RecordColumns(topic, partition)
+                found.add(rows)
+                yield found
+        yield from self._raw.columns(topic, partition, self._behind(archives, lo), hi)
 
     @staticmethod
     def _behind(archives: list[Entry], lo: int) -> int:
