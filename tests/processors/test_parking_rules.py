@@ -10,21 +10,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tradewire.core.errors import MalformedRecord
 from tradewire.processors.dead_letters import FAILED, PARKED_BEHIND
 from tradewire.processors.parking.errors import NotOwned, ParkingFull
-from tradewire.processors.parking.rules import (
+from tradewire.processors.parking.facts import (
     Discard,
     Edit,
     Facts,
     Kind,
     ParkedKey,
     ParkedState,
-    Parking,
     Request,
-    Standing,
     Write,
     decode_key,
     encode_fact,
     encode_key,
 )
+from tradewire.processors.parking.rules import Parking, Standing
 
 TOPIC = "t"
 SOURCE = (TOPIC, 0)

@@ -103,15 +103,16 @@ def test_outputs_are_events_that_join_the_flow_of_their_cause(broker: Broker, wo
     assert envelope.source == "tradewire.processors/main"
 
 
-def test_a_poison_record_is_parked_and_those_behind_it_go_on(broker: Broker, worker: RunningWorker) -> None:
+def test_a_poison_record_is_parked_and_other_keys_behind_it_go_on(broker: Broker, worker: RunningWorker) -> None:
     made = Workload(4, "poison.")
     before, after = made.trade(), made.trade()
     headers = [("ce_id", b"x"), ("ce_type", b"market.trade.reported"), ("ce_source", b"t"), ("other", b"\xff")]
     after = Event(**{**{name: getattr(after, name) for name in Event.__slots__}, "subject": before.subject})
     broker.publish([before])
-    broker.produce("market.events", before.subject.encode(), b"not a frame", headers)
-    broker.produce("market.events", before.subject.encode(), None, headers)
-    broker.produce("market.events", before.subject.encode(), b"x", [])
+    # A key of its own: workers of other groups read this log too, and would park what comes behind.
+    broker.produce("market.events", b"poison", b"not a frame", headers)
+    broker.produce("market.events", b"poison", None, headers)
+    broker.produce("market.events", b"poison", b"x", [])
     broker.produce("flows.steps", b"c", b"no step", [])
     broker.produce("positions.fills", b"c", b"no fill", headers)
     broker.publish([after])
@@ -122,7 +123,7 @@ def test_a_poison_record_is_parked_and_those_behind_it_go_on(broker: Broker, wor
         str(topic) for topic in [b"market.events"] * 3 + [b"flows.steps", b"positions.fills"]
     )
     (first, *_) = [record for record in broker.log("deadletter.main") if record.value == b"not a frame"]
-    assert first.key == before.subject.encode()
+    assert first.key == b"poison"
     assert [record.value for record in broker.log("deadletter.main")].count(None) == 1
     assert list(first.headers[: len(headers)]) == headers
     assert "0x6e" in str(dict(first.headers)["__dlq.errors.message"])
@@ -153,7 +154,7 @@ def test_an_event_whose_schema_cannot_be_had_is_waited_for_and_not_parked(
     headers = encode_headers(trade)
     broker.produce("market.events", trade.subject.encode(), FRAME.pack(0, unknown) + value[FRAME.size :], headers)
     wait_until(lambda: "waiting for a schema" in worker.log_file.read_text(), within_s=30, alive=worker.process.poll)
-    assert broker.behind(worker.group) > 0
+    assert worker.behind() > 0
     archive = broker.settings.registry.archive_folder
     assert archive is not None
     SchemaArchive(archive).put(ArchivedSchema(unknown, "", schema.text))
@@ -190,7 +191,7 @@ def test_an_id_that_no_registry_knows_holds_its_partition_for_a_while_and_not_fo
     trade, later = made.trade(), made.trade()
     value = broker.contract.codec.encode(trade.type, trade.data, "market.events")
     stray = FRAME.pack(0, 888_888) + value[FRAME.size :]
-    broker.produce("market.events", later.subject.encode(), stray, encode_headers(trade))
+    broker.produce("market.events", b"unknown", stray, encode_headers(trade))
     broker.publish([later])
     with RunningWorker(broker, "impatient", tmp_path / "impatient", unknown_schema_wait_ms=500) as impatient:
         impatient.wait_until_done()

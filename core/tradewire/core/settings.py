@@ -176,6 +176,8 @@ class WorkerSettings(_Section):
     deadline_grace_ms: int = Field(default=500, ge=0)
     # Below the time after which a worker that gets no schema begins anew.
     unknown_schema_wait_ms: int = Field(default=60_000, ge=0, le=100_000)
+    # Dead letters that may wait behind one key; with one more the worker halts.
+    parked_per_key_max: int = Field(default=10_000, ge=1)
     # How long the group waits for a worker that says nothing before others get its partitions.
     session_timeout_ms: int = Field(default=30_000, ge=6_000, le=300_000)
     # How long commits may stand while records wait, before a watchdog takes the worker for hung and kills it.

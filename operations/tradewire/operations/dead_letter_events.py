@@ -10,9 +10,9 @@ from typing import Any
 
 from tradewire.core.settings import Settings
 from tradewire.operations.letter_views import header_text, plain, position_text
+from tradewire.processors.parking.facts import Edit, ParkedKey, Request
 from tradewire.processors.parking.operating import KeySeen
 from tradewire.processors.parking.reading import DeadLetter
-from tradewire.processors.parking.rules import Edit, ParkedKey, Request
 from tradewire.producers import Publisher
 from tradewire.schemas import Contract
 

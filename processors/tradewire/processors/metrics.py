@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from tradewire.processors.flow_notices import RUN_COMPLETED, Notice
+from tradewire.processors.parking.metrics import ParkingMetrics
 from tradewire.processors.patterns import Pattern
 
 _NS_PER_S = 1_000_000_000
@@ -26,6 +27,7 @@ class WorkerMetrics:
             ["topic"],
             registry=registry,
         )
+        self.parking = ParkingMetrics(registry)
         self.batch_rows = Histogram(
             "tradewire_worker_batch_rows",
             "Records per batch.",

@@ -141,6 +141,6 @@ def _again(read: Read, pattern: Pattern, key: str) -> Forward:
         [
             *read.record.headers,
             (PATTERN_HEADER, pattern.name.encode()),
-            ("tradewire_position", f"{read.at.source}:{read.at.offset}".encode()),
+            ("tradewire_position", f"{read.origin.source}:{read.origin.offset}".encode()),
         ],
     )

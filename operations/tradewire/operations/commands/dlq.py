@@ -28,9 +28,9 @@ from tradewire.operations.letter_views import (
     position_text,
     seen_json,
 )
+from tradewire.processors.parking.facts import ParkedKey
 from tradewire.processors.parking.operating import KeySeen, Operator, Seen
 from tradewire.processors.parking.reading import DeadLetter
-from tradewire.processors.parking.rules import ParkedKey
 from tradewire.processors.parking.topics import parking_topics
 from tradewire.schemas import Contract
 

@@ -8,7 +8,7 @@ from tradewire.core.errors import ProcessingError
 class ParkingFull(ProcessingError):
     """Raised when a key has as many records parked as it may have; names key and setting. Nothing was written.
 
-    Operator: correct what fails and re-drive the key, or discard it, or raise ``parking.parked_per_key_max``; until
+    Operator: correct what fails and re-drive the key, or discard it, or raise ``parked_per_key_max``; until
     then the consumer halts at this record, and starts again at it.
     """
 

@@ -37,6 +37,7 @@ from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors.dead_letters import dead_letter, topic_of
 from tradewire.processors.parking.errors import ParkingFull
+from tradewire.processors.parking.facts import ParkedKey, ParkedState, Partition, reason_of
 from tradewire.processors.parking.metrics import ParkingMetrics
 from tradewire.processors.parking.reading import (
     DeadLetter,
@@ -46,14 +47,7 @@ from tradewire.processors.parking.reading import (
     read_letters,
 )
 from tradewire.processors.parking.redrive import Redrive, missing_letter
-from tradewire.processors.parking.rules import (
-    ParkedKey,
-    ParkedState,
-    Parking,
-    Partition,
-    Standing,
-    reason_of,
-)
+from tradewire.processors.parking.rules import Parking, Standing
 from tradewire.processors.parking.topics import keys_topic_of, prepare_topics
 from tradewire.processors.parking.writing import ConfirmedWriter
 from tradewire.processors.records import RawRecord

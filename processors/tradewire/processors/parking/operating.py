@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from tradewire.core.clock import NS_PER_MS, Clock, SystemClock
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors.dead_letters import topic_of
+from tradewire.processors.parking.facts import Discard, Edit, Facts, ParkedKey, ParkedState, Request, is_open
 from tradewire.processors.parking.reading import DeadLetter, FactsTail, in_order, read_letters
-from tradewire.processors.parking.rules import Discard, Edit, Facts, ParkedKey, ParkedState, Request, is_open
 from tradewire.processors.parking.topics import found_topics, keys_topic_of
 from tradewire.processors.parking.writing import ConfirmedWriter
 

@@ -13,7 +13,7 @@ from tradewire.core.errors import KafkaUnavailable, MalformedRecord
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors.dead_letters import Failure, original_headers, read_failure, topic_of
-from tradewire.processors.parking.rules import Edit, Facts, Kind, ParkedKey, Partition
+from tradewire.processors.parking.facts import Edit, Facts, Kind, ParkedKey, Partition
 from tradewire.processors.parking.topics import keys_topic_of
 from tradewire.schemas import Header
 

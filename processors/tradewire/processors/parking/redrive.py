@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tradewire.processors.parking.errors import LettersMissing
+from tradewire.processors.parking.facts import ParkedKey, Request
 from tradewire.processors.parking.reading import DeadLetter
-from tradewire.processors.parking.rules import ParkedKey, Request
 
 if TYPE_CHECKING:
     from tradewire.processors.parking.lot import ParkingLot

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors.dead_letters import topic_of
 from tradewire.processors.parking.errors import ParkingUnconfirmed
-from tradewire.processors.parking.rules import Fact, Kind, ParkedKey, Write, encode_fact, encode_key
+from tradewire.processors.parking.facts import Fact, Kind, ParkedKey, Write, encode_fact, encode_key
 from tradewire.processors.parking.topics import keys_topic_of
 from tradewire.processors.records import Forward
 
