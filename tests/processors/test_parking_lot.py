@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from tests.processors.pure import Record
 from tests.waiting import wait_until
 
 from tradewire.core import Settings
-from tradewire.processors.parking import DeadLetter, ParkingLot, Standing
+from tradewire.processors.dead_letters import topic_of
+from tradewire.processors.parking import DeadLetter, NotOwned, ParkedKey, ParkingFull, ParkingLot, Standing
 from tradewire.processors.parking.operating import Operator
+from tradewire.processors.parking.reading import read_letters
+from tradewire.processors.parking.topics import found_topics
 from tradewire.schemas import Topic, TopicAdmin
 
 
@@ -146,3 +150,140 @@ def test_a_redrive_hands_over_what_waits_and_what_came_meanwhile_then_the_key_is
     assert [] == service.lot.due()
     assert 1 == operator.prune()
     assert 0 == operator.prune()
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def crash_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Ends the next process that comes to a failpoint of the lot, once."""
+
+    def arm(name: str) -> None:
+        def fail(reached: str) -> None:
+            if reached == name:
+                monkeypatch.setattr("tradewire.processors.parking.lot.failpoint", lambda _: None)
+                raise Crash
+
+        monkeypatch.setattr("tradewire.processors.parking.lot.failpoint", fail)
+
+    return arm
+
+
+def written(service: Service) -> int:
+    """Letters in the topic, doubled ones counted twice."""
+    counts = found_topics(service.settings.kafka, service.group)
+    return len(list(read_letters(service.settings.kafka, service.group, counts[topic_of(service.group)])))
+
+
+def test_gap_1_a_crash_between_state_and_letter_parks_the_record_without_trying_it_again(
+    service: Service, crash_at: Callable[[str], None]
+) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"))
+    crash_at("parking.after_state")
+    with pytest.raises(Crash):
+        service.read_on()
+    service.bad.clear()
+    service.start()
+    service.read_on()
+    assert [] == service.handled
+    assert [(0, b"bad", "failed"), (1, b"2", "parked-behind")] == service.letters()
+    (letter, _) = service.operator.look().all_letters()
+    assert "b'bad' is bad" in (letter.failure.message or "")
+
+
+def test_gap_2_a_crash_between_letter_and_acknowledgement_writes_no_second_letter(
+    service: Service, crash_at: Callable[[str], None]
+) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"))
+    crash_at("parking.after_letter")
+    with pytest.raises(Crash):
+        service.read_on()
+    service.start()
+    service.read_on()
+    assert 2 == written(service)
+    assert [(0, b"bad", "failed"), (1, b"2", "parked-behind")] == service.letters()
+
+
+def test_gap_5_a_crash_in_a_redrive_goes_on_behind_what_was_recorded_and_in_order(service: Service) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"), (b"b", b"3"))
+    service.read_on()
+    service.bad.clear()
+    service.ask()
+    (redrive,) = wait_until(service.lot.due, within_s=20)
+    first = next(redrive)
+    service.handle(first)
+    redrive.done(first)
+    service.handle(next(redrive))
+    service.lot.close()
+    service.start()
+    assert 1 == service.redrive()
+    assert [(b"b", b"bad"), (b"b", b"2"), (b"b", b"2"), (b"b", b"3")] == service.handled, (
+        "2 was not recorded: once more"
+    )
+
+
+def test_gap_6_a_crash_behind_a_redrive_that_is_not_committed_hands_nothing_over_again(
+    service: Service, crash_at: Callable[[str], None]
+) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"), (b"b", b"3"))
+    service.read_on(commit=False)
+    service.operator.discard([ParkedKey(service.topic, 1, None, 1)])
+    service.bad.clear()
+    service.ask()
+    crash_at("parking.after_drained")
+    with pytest.raises(Crash):
+        service.redrive()
+    service.start()
+    service.publish((b"b", b"4"))
+    service.read_on()
+    assert [(b"b", b"bad"), (b"b", b"3"), (b"b", b"4")] == service.handled, "the discarded one stays away"
+    assert {} == dict(service.lot.keys), "committed, so forgotten"
+
+
+def test_the_next_owner_of_a_partition_knows_what_is_parked_and_redrives_it(service: Service) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"))
+    service.read_on()
+    first = service.lot
+    first.revoked([(service.topic, 1)])
+    with pytest.raises(NotOwned):
+        first.park(service.log[1], ValueError("late"))
+    service.start()
+    service.bad.clear()
+    service.ask()
+    assert 1 == service.redrive()
+    assert [(b"b", b"bad"), (b"b", b"2")] == service.handled
+    assert [] == first.due()
+    first.close()
+
+
+def test_a_key_with_its_most_letters_halts_its_consumer_and_nothing_of_it_is_acknowledged(settings: Settings) -> None:
+    service = Service(settings, parked_per_key_max=2)
+    service.publish((b"b", b"bad"), (b"b", b"2"), (b"b", b"3"))
+    with pytest.raises(ParkingFull, match="parked_per_key_max"):
+        service.read_on()
+    assert [0, 1] == [offset for offset, _, _ in service.letters()]
+    service.lot.close()
+
+
+def test_letters_that_retention_has_taken_are_told_and_can_be_given_up(service: Service) -> None:
+    service.publish((b"b", b"bad"), (b"b", b"2"))
+    service.read_on()
+    counts = found_topics(service.settings.kafka, service.group)
+    admin = AdminClient(service.settings.kafka.client_config())
+    for future in admin.delete_records(
+        [TopicPartition(topic_of(service.group), 1 % counts[topic_of(service.group)], 1)]
+    ).values():
+        future.result(20)
+    service.bad.clear()
+    service.ask()
+    service.redrive()
+    (key,) = service.operator.look().keys.values()
+    assert (0, True) == (key.missing, "LettersMissing" in key.state.error)
+    assert [] == service.handled
+    service.operator.discard([ParkedKey(service.topic, 1, None, 0)])
+    service.ask()
+    service.redrive()
+    assert [(b"b", b"2")] == service.handled
+    assert {} == service.operator.look().keys
