@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -284,6 +285,44 @@ def test_an_event_that_breaks_the_contract_is_not_taken(
 
     assert publisher.outcome.published == 0
     wait_until(lambda: publisher.pending == 0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"subject": ""}, "subject = '' is empty"),
+        ({"subject": 5}, "subject = 5 is int, not a text"),
+        ({"subject": b"x"}, "subject = b'x' is bytes, not a text"),
+        ({"subject": "\ud800"}, "subject = '\\ud800' has half a surrogate pair"),
+        ({"source": 5}, "source = 5 is int, not a text"),
+        ({"id": ""}, "id is empty"),
+        ({"id": 5}, "id = 5 is int, not a text"),
+        ({"idempotency_key": "\ud800"}, "idempotency_key = '\\ud800' has half a surrogate pair"),
+        ({"correlation_id": 5}, "correlation_id = 5 is int"),
+        ({"causation_id": "\ud800"}, "causation_id = '\\ud800' has half"),
+        ({"time_ns": -1}, "time_ns = -1 is not nanoseconds since 1970"),
+        ({"time_ns": 1.5}, "time_ns = 1.5 is not nanoseconds"),
+        ({"time_ns": 10**25}, "is not nanoseconds since 1970 (up to year 9999)"),
+        ({"sequence": -1}, "sequence = -1 is not a whole number from 0 on"),
+        ({"sequence": "x"}, "sequence = 'x' is not a whole number"),
+        ({"tags": [1]}, "tags = [1] is list, not a mapping of texts to texts"),
+        ({"tags": {"a": 1}}, "has a key or value that is int, not a text"),
+        ({"tags": {"a": "\ud800"}}, "has a key or value that has half a surrogate pair"),
+    ],
+)
+def test_an_attribute_that_readers_would_refuse_is_not_taken(
+    offline_contract: Contract, trade: dict[str, Any], attributes: dict[str, Any], said: str
+) -> None:
+    """A typed error names it; the same for a row of columns; nothing is queued."""
+    publisher = Publisher(away(), offline_contract)
+    with pytest.raises(EventInvalid, match=re.escape(said)):
+        publisher.publish(TRADE, trade, **{"subject": "x"} | attributes)
+    columns = {name: [value] for name, value in trade.items()}
+    if not {"sequence", "tags", "source"} & set(attributes):
+        with pytest.raises(EventInvalid):
+            publisher.publish_columns(TRADE, columns, **{name: [value] for name, value in attributes.items()})
+
+    assert publisher.close(0).published == 0
 
 
 def test_an_unknown_type_is_refused_with_its_neighbours(publisher: Publisher) -> None:

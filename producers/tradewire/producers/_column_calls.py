@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 
 from tradewire.core import NS_PER_SECOND, EventInvalid, TradewireError, current_correlation, derived_id, new_id
 from tradewire.producers._ledger import Settle
-from tradewire.producers._refusals import refusal, too_large
+from tradewire.producers._refusals import TIME_NS_MAX, bad_attribute, refusal, too_large
 from tradewire.producers._route import CE_CONTENT_TYPE, CE_SPEC_VERSION, OutHeader, Route, rare_headers
 from tradewire.producers._sender import Sender
 from tradewire.producers.columns import Columns, values
@@ -26,7 +26,6 @@ from tradewire.schemas.column_encoder import ColumnEncoder, Unscaled
 # So many rows become bytes before the first of them is queued; it bounds memory, and what is made in vain at an error.
 _PART_ROWS: Final = 2_048
 _SERVE_EVERY: Final = 64
-_TIME_NS_MAX: Final = 253_402_300_800 * NS_PER_SECOND  # the end of year 9999, the last one that the envelope can say
 _LONG_AGO: Final = -NS_PER_SECOND
 
 
@@ -137,7 +136,15 @@ class ColumnCalls(Sender):
         if made["id"] is not None:
             ids = [*made["id"]]
         elif keys is not None:
-            ids = [derived_id(route.type, subject, key) for subject, key in zip(subjects, keys, strict=True)]
+            ids = []
+            try:
+                for subject, key in zip(subjects, keys, strict=True):
+                    ids.append(derived_id(route.type, subject, key))
+            except TypeError as error:  # of the library that makes them
+                given = {"subject": subject, "idempotency_key": key}
+                if bad is None or len(ids) < count:
+                    bad = _at(low + len(ids), bad_attribute(route.type, given, error).message)
+                count = min(count, len(ids))
         else:
             ids = [new_id() for _ in range(count)]
         current = current_correlation()
@@ -194,6 +201,9 @@ class ColumnCalls(Sender):
                     self._wait_for_room(route, value, subject, headers, report)
                 except KafkaException as error:
                     raise refusal(error.args[0], route, subject, bytes_max, self.ledger.principal) from error
+            except (TypeError, ValueError) as error:
+                given = {"subject": subject, "source": source, "id": id, "correlation_id": flow, "causation_id": cause}
+                raise _at(row, bad_attribute(route.type, given, error).message) from error
             except TradewireError as error:
                 error.context["row"] = row
                 raise
@@ -239,7 +249,7 @@ def _made(name: str, column: Any, low: int, high: int, errors: list[EventInvalid
     part = column.part(low, high) if isinstance(column, _KeyFields) else values(column, low, high, is_time=is_time)
     fits: Callable[[Any], bool] = _is_time if is_time else _is_name
     plain = set(map(type, part)) <= {int if is_time else str}
-    if plain and ((min(part) >= 0 and max(part) < _TIME_NS_MAX) if is_time else "" not in part):
+    if plain and ((min(part) >= 0 and max(part) < TIME_NS_MAX) if is_time else "" not in part):
         return part
     for row, value in enumerate(part, low):
         if not fits(value) and not (value is None and name == "causation_id"):
@@ -254,4 +264,4 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _TIME_NS_MAX
+    return type(value) is int and 0 <= value < TIME_NS_MAX

@@ -34,12 +34,18 @@ class Route:
 
 
 def rare_headers(causation_id: str | None, sequence: int | None, tags: Mapping[str, str] | None) -> list[OutHeader]:
-    """The headers that stand between the correlation id and the content type where an event has them."""
+    """The headers that stand between the correlation id and the content type where an event has them.
+
+    Raises TypeError, ValueError: a reader would refuse them; ``bad_attribute`` says why.
+    """
     headers: list[OutHeader] = []
     if causation_id is not None:
         headers.append(("ce_causationid", causation_id))
     if sequence is not None:
+        if sequence < 0:
+            raise ValueError("sequence")
         headers.append(("ce_sequence", f"{sequence:0{SEQUENCE_DIGITS}d}"))
     if tags:
+        "".join((*tags, *tags.values())).encode()
         headers.append(("ce_tags", json.dumps(dict(tags), sort_keys=True, separators=(",", ":"))))
     return headers

@@ -16,7 +16,7 @@ from tradewire.producers._announce import announce
 from tradewire.producers._guard import Guard
 from tradewire.producers._lanes import BULK, URGENT, Lane
 from tradewire.producers._ledger import Ledger, Settle
-from tradewire.producers._refusals import refusal, too_large
+from tradewire.producers._refusals import bad_attribute, refusal, too_large
 from tradewire.producers._route import CE_CONTENT_TYPE, CE_SPEC_VERSION, OutHeader, Route, rare_headers
 from tradewire.producers.breaker import BreakerState
 from tradewire.producers.delivery import delivery_error, principal_of
@@ -145,6 +145,8 @@ class Sender:
                 self.prepare(type)
                 route = self._routes[type]
             value = route.encode(data)
+            if not subject or not isinstance(subject, str):
+                raise ValueError("subject")
             if len(value) > self._bytes_max:
                 raise too_large(route, subject, len(value), self._bytes_max)
             digits, second = str(time_ns), self._second
@@ -175,16 +177,26 @@ class Sender:
                 self._wait_for_room(route, value, subject, headers, settle)
             except KafkaException as error:
                 raise refusal(error.args[0], route, subject, self._bytes_max, self.ledger.principal) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            attributes = {
+                "subject": subject, "source": source, "time_ns": time_ns, "id": id, "correlation_id": correlation_id,
+                "causation_id": causation_id, "sequence": sequence, "tags": tags,
+            }  # fmt: skip
+            raise self._refused(bad_attribute(type, attributes, error), traced) from error
         except TradewireError as error:
-            if self.counts_full or not isinstance(error, QueueFull):
-                self.ledger.refuse(error)
-                if isinstance(traced, TracedSettle):
-                    traced.refused(error)
+            self._refused(error, traced)
             raise
         # No call stands between reading and writing, so no other thread gets in.
         route.published += 1
         if self._refusal is not None:  # closed by another thread meanwhile, which may have missed this event
             self._give_up(0.0)
+
+    def _refused(self, error: TradewireError, traced: Settle | None) -> TradewireError:
+        if self.counts_full or not isinstance(error, QueueFull):
+            self.ledger.refuse(error)
+            if isinstance(traced, TracedSettle):
+                traced.refused(error)
+        return error
 
     def _traced(self, route: Route, subject: str, value: bytes, headers: list[OutHeader], settle: Settle) -> Settle:
         """Events without a handle have no span of their own: they carry the active one."""
@@ -195,6 +207,8 @@ class Sender:
 
     def _time_text(self, time_ns: int, digits: str) -> str:
         """The text of a time; all but its nanoseconds is kept for the other events of the same second."""
+        if time_ns < 0:
+            raise ValueError("time_ns")
         text = format_time_ns(time_ns)
         if time_ns >= NS_PER_SECOND:
             self._second = (digits[:-9], text[:20])

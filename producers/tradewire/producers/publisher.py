@@ -16,6 +16,7 @@ from typing import Any, Final, Self, Unpack, overload
 from confluent_kafka import KafkaException
 
 from tradewire.core import (
+    EventInvalid,
     KafkaUnavailable,
     Settings,
     current_correlation,
@@ -25,6 +26,7 @@ from tradewire.core import (
 )
 from tradewire.producers._client import producer_config as producer_config
 from tradewire.producers._column_calls import ColumnCalls
+from tradewire.producers._refusals import bad_attribute
 from tradewire.producers._sender import Sender
 from tradewire.producers._typed import subject_of_data, taken_apart
 from tradewire.producers.convenience import Attributes, ConvenienceCalls
@@ -110,7 +112,7 @@ class Publisher(ColumnCalls, ConvenienceCalls):
         same event.
 
         Raises:
-            EventInvalid, UnknownEventType: the event breaks the contract.
+            EventInvalid, UnknownEventType: the event breaks the contract, in its data or an attribute; names it.
             QueueFull, SpoolFull, EventTooLarge, PublisherClosed, PublisherForked, PublisherFailed.
             ContractError, RegistryUnavailable: the schema id could not be looked up, on first use of a type.
             After any of these nothing of the event has reached Kafka.
@@ -118,7 +120,9 @@ class Publisher(ColumnCalls, ConvenienceCalls):
         if data is None or subject is None:
             type, data, subject = taken_apart(type, data, subject)
         if id is None:
-            id = new_id() if idempotency_key is None else derived_id(type, subject, idempotency_key)
+            id = new_id() if idempotency_key is None else _derived(type, subject, idempotency_key)
+        elif not id:
+            raise EventInvalid(f"{type}: id is empty: consumers know an event by it", field="id")
         if correlation_id is None:
             current = current_correlation()
             if current is None:
@@ -295,6 +299,13 @@ class Publisher(ColumnCalls, ConvenienceCalls):
                 f"{outcome.unknown_ids[0]}: publish them again only with the same ids",
                 event_ids=outcome.unknown_ids,
             )
+
+
+def _derived(type: str, subject: str, key: str) -> str:
+    try:
+        return derived_id(type, subject, key)
+    except TypeError as error:  # of the library that makes it
+        raise bad_attribute(type, {"subject": subject, "idempotency_key": key}, error) from error
 
 
 def _close_at_exit() -> None:
