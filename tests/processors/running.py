@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 
 from tradewire.core import Settings
 from tradewire.operations.stack.cluster import LocalKafka
+from tradewire.processors.liveness import read_membership
 from tradewire.processors.records import Forward
 from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES
 from tradewire.schemas import Contract, Event, Header, encode_headers
@@ -56,15 +57,15 @@ class Broker:
         assert self._producer.flush(60) == 0
         return count
 
-    def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
+    def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header], **more: int) -> None:
         """Delivers one record as it is."""
-        self._produce(topic, key, value, headers)
+        self._produce(topic, key, value, headers, **more)
         assert self._producer.flush(60) == 0
 
-    def _produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
+    def _produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header], **more: int) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=headers)
+                self._producer.produce(topic, value, key, headers=headers, **more)
                 return
             except BufferError:
                 self._producer.poll(0.1)
@@ -121,11 +122,11 @@ class Broker:
             for table in TABLES
         }
 
-    def behind(self, group: str) -> int:
+    def behind(self, group: str, topics: Iterable[str] = CONSUMED) -> int:
         """Records that a group has not committed yet; very many while the broker cannot tell."""
         consumer = self._of_group(group)
         known = consumer.list_topics(timeout=10).topics
-        places = [TopicPartition(name, number) for name in CONSUMED for number in known[name].partitions]
+        places = [TopicPartition(name, number) for name in topics for number in known[name].partitions]
         try:
             committed = consumer.committed(places, timeout=10)
         except KafkaException as error:
@@ -217,10 +218,15 @@ class RunningWorker:
     def wait_until_behind_by_less_than(self, records: int, within_s: float = 60.0) -> None:
         self._wait_until_behind_by(lambda behind: behind < records, within_s)
 
+    def behind(self) -> int:
+        """Records of the topics that it reads which its group has not committed; very many before it says which."""
+        member = read_membership(self.folder)
+        if member is None:
+            return sys.maxsize
+        return self._broker.behind(self.group, set(member.topics) & set(CONSUMED))
+
     def _wait_until_behind_by(self, few: Callable[[int], bool], within_s: float) -> None:
-        wait_until(
-            lambda: few(self._broker.behind(self.group)), within_s=within_s, every_s=0.2, alive=self.process.poll
-        )
+        wait_until(lambda: few(self.behind()), within_s=within_s, every_s=0.2, alive=self.process.poll)
 
     def __enter__(self) -> RunningWorker:
         self.start()

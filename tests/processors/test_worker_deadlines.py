@@ -12,7 +12,8 @@ from tests.waiting import wait_until
 
 from tradewire.core import new_id
 from tradewire.processors import read_progress
-from tradewire.schemas import Event
+from tradewire.processors.records import REPLAY_HEADER
+from tradewire.schemas import Event, encode_headers
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -77,6 +78,7 @@ def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restar
         worker.wait_until_done()
         created = order("trading.order.created", "deadline.o1")
         good = order("trading.order.created", "deadline.o2")
+        replay(broker, order("trading.order.created", "deadline.replayed"))
         broker.publish([created, good, order("trading.order.accepted", "deadline.o2", good)])
         broker.publish([risk_alert("a"), risk_alert("b")])
         worker.wait_until_done()
@@ -98,6 +100,8 @@ def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restar
         assert [fact for fact, _ in said(broker, "deadline.o1")] == facts
         assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
         assert broker.read_models()["flow"][created.id]["status"] == "COMPLETED"
+        # Written before, never accepted, and no alarm to anybody.
+        assert said(broker, "deadline.replayed") == []
         wait_until(lambda: alarms(broker), within_s=60, alive=worker.process.poll)
         worker.wait_until_done()
         assert len(alarms(broker)) == 1
@@ -135,6 +139,13 @@ def test_deadlines_go_with_their_partitions_to_the_worker_that_takes_over(own_br
             # Who is killed between telling and noting it down leaves it to the next, who tells it under the same id.
             assert [{fact for fact, _ in facts} for facts in heard] == [{"flow.run.stalled"}] * len(orders)
             assert [len(set(facts)) for facts in heard] == [1] * len(orders)
+
+
+def replay(broker: Broker, event: Event) -> None:
+    """Publishes an event as a replay of the history does."""
+    value = broker.contract.codec.encode(event.type, event.data, "trading.events")
+    headers = [*encode_headers(event), (REPLAY_HEADER, b"replay-1")]
+    broker.produce("trading.events", event.subject.encode(), value, headers)
 
 
 def warm() -> list[Event]:

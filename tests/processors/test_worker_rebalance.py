@@ -114,7 +114,7 @@ def test_a_broker_killed_under_load_costs_nothing(broker: Broker, tmp_path: Path
             if worker.process.poll() is not None:
                 assert worker.process.returncode == EXIT_CRASHED
                 worker.start()
-            return broker.behind(worker.group) == 0
+            return worker.behind() == 0
 
         wait_until(done, within_s=120, every_s=0.2)
         found, expected = broker.read_models(), broker.folded()
