@@ -48,8 +48,9 @@ def tradewire(arena: Arena, *arguments: str, **environment: str) -> subprocess.C
 def test_audit_says_in_its_exit_code_whether_all_is_there_and_heals_only_when_told(filled: Arena) -> None:
     """Equal, then three rows are deleted: different, planned, still different, healed."""
     topic = filled.topic("market")
-    equal = tradewire(filled, "audit", "--complete", "--metrics-file", "audit.prom")
+    equal = tradewire(filled, "audit", "--complete", "--columns", "--metrics-file", "audit.prom")
     assert (0, True) == (equal.returncode, "equal: 60 records" in equal.stdout), equal.stderr
+    assert "typed columns compared" in equal.stdout
     metrics = (filled.folder / "audit.prom").read_text()
     assert "tradewire_audit_equal 1.0" in metrics
     assert f'tradewire_audit_complete_to{{partition="0",topic="{topic}"}} 60.0' in metrics

@@ -28,6 +28,7 @@ EXIT_EQUAL = 0
 EXIT_DIFFERS = 1
 EXIT_NOT_AUDITED = 2
 _FINDINGS_SHOWN = 50
+_COLUMNS = {True: "payload and typed columns compared", False: "payload and typed columns not compared (--columns)"}
 
 
 def audit(
@@ -43,6 +44,9 @@ def audit(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="with --heal: do it, then audit again")] = False,
     complete: Annotated[bool, typer.Option("--complete", help="records not stored yet count as a difference")] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="also compare payload and typed columns with the bytes; slower")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the report on stdout as JSON")] = False,
     metrics_file: Annotated[
         Path | None, typer.Option("--metrics-file", help="write Prometheus metrics for a textfile collector")
@@ -62,9 +66,14 @@ def audit(
     try:
         contract = Contract.load(settings)
         wanted = AuditRange(topic or _existing(settings, contract), partition, lo, hi)
-        report = _run(settings, contract, wanted, notes)
-        if heal:
-            report = _heal(settings, contract, wanted, report, delete=delete, yes=yes, notes=notes)
+
+        def run() -> AuditReport:
+            with _bars(notes) as show:
+                return Auditor(settings, contract, columns=columns, on_progress=show).run(wanted)
+
+        report = run()
+        if heal and _heal(settings, contract, report, delete=delete, yes=yes, notes=notes):
+            report = run()
         if metrics_file is not None:
             write_metrics(report, metrics_file)
     except (QueryError, KafkaUnavailable, ClickHouseUnavailable, RegistryUnavailable) as error:
@@ -99,28 +108,23 @@ def _bars(notes: Console) -> Iterator[Callable[[AuditProgress], None]]:
         yield show
 
 
-def _run(settings: Settings, contract: Contract, wanted: AuditRange, notes: Console) -> AuditReport:
-    with _bars(notes) as show:
-        return Auditor(settings, contract, on_progress=show).run(wanted)
-
-
 def _heal(
     settings: Settings,
     contract: Contract,
-    wanted: AuditRange,
     report: AuditReport,
     *,
     delete: bool,
     yes: bool,
     notes: Console,
-) -> AuditReport:
+) -> bool:
+    """Whether something was changed, so that it must be audited again."""
     repairs = plan_repairs(report, delete=delete)
     if not repairs:
-        return report
+        return False
     notes.print(_repairs_table(repairs))
     if not yes:
         notes.print("nothing was changed; --heal --yes does it")
-        return report
+        return False
     healer = Healer(settings, contract)
     try:
         for repair in repairs:
@@ -129,7 +133,7 @@ def _heal(
             notes.print(f"{where}: {done.inserted:,} inserted, rows of {done.deleted_offsets:,} offsets deleted")
     finally:
         healer.close()
-    return _run(settings, contract, wanted, notes)
+    return True
 
 
 def _repairs_table(repairs: Sequence[Repair]) -> Table:
@@ -159,7 +163,7 @@ def _show(report: AuditReport, console: Console) -> None:
         console.print(f"{len(shown) - _FINDINGS_SHOWN:,} more; --json has them")
     console.print(
         f"{'equal' if report.equal else 'DIFFERENT'}: {report.records:,} records in {report.seconds:.1f} s "
-        f"({report.records_per_s:,.0f}/s)"
+        f"({report.records_per_s:,.0f}/s); {_COLUMNS[report.columns]}"
     )
 
 

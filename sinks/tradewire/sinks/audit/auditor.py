@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from tradewire.sinks.audit.compacted import audit_compacted
 from tradewire.sinks.audit.findings import Anomaly, Finding, Gap
 from tradewire.sinks.audit.kafka_reader import KafkaReader, NotAuditable, RangeExpired
 from tradewire.sinks.audit.partition_audit import Compared, PartitionAudit
+from tradewire.sinks.audit.rebuilt_rows import RebuiltRows
 from tradewire.sinks.audit.report import FINDINGS_MAX, AuditReport, PartitionReport
 from tradewire.sinks.audit.stored_rows import StoredRows
 from tradewire.sinks.ddl import read_model_table
@@ -47,7 +49,8 @@ class Progress:
 
 
 class Auditor:
-    """Compares, and changes nothing. Uses none of the sink's writing code: only the contract of what is stored.
+    """Compares, and changes nothing in the database of history. But for ``columns`` it uses none of the sink's writing
+    code: only the contract of what is stored.
 
     Everything below the sink's commit is judged; what lies above is "not stored yet". The sink may run meanwhile, and
     so may retention. Not thread-safe.
@@ -60,9 +63,14 @@ class Auditor:
         *,
         bucket_offsets: int = BUCKET_OFFSETS,
         findings_max: int = FINDINGS_MAX,
+        columns: bool = False,
         on_progress: Callable[[Progress], None] = lambda _progress: None,
     ) -> None:
+        """``columns``: also make every row again out of Kafka, in a database of its own that is dropped at the end, and
+        compare each column of ``events``, typed tables and read models: about as slow as storing them again."""
         self._settings = settings
+        self._contract = contract
+        self._columns = columns
         self._topics = contract.topics
         self._read_models = {type.topic for type in contract.catalogue.values() if type.topic}
         self._width = bucket_offsets
@@ -91,14 +99,15 @@ class Auditor:
             KafkaReader(self._settings, "read_committed") as committed,
             KafkaReader(self._settings, "read_uncommitted") as uncommitted,
             StoredRows(self._settings.clickhouse) as stored,
+            RebuiltRows(self._settings, self._contract) if self._columns else nullcontext() as rebuilt,
         ):
             reports = [
-                self._compacted(position, committed, stored)
+                self._compacted(position, committed, stored, rebuilt)
                 if position.topic in self._read_models
-                else self._events(position, wanted, committed, uncommitted, stored)
+                else self._events(position, wanted, committed, uncommitted, stored, rebuilt)
                 for position in positions
             ]
-        return AuditReport(reports, time.monotonic() - began)
+        return AuditReport(reports, time.monotonic() - began, self._columns)
 
     def _events(
         self,
@@ -107,6 +116,7 @@ class Auditor:
         committed: KafkaReader,
         uncommitted: KafkaReader,
         stored: StoredRows,
+        rebuilt: RebuiltRows | None,
     ) -> PartitionReport:
         topic, partition = position.topic, position.partition
         extent = stored.extent(topic, partition)
@@ -126,7 +136,7 @@ class Auditor:
         audit = PartitionAudit(
             committed, uncommitted, stored, topic, partition,
             width=self._width, compacted=self._is_compacted(topic),
-            tables_from=stored.archived_to(topic, partition, "tables"), on_records=on_records,
+            tables_from=stored.archived_to(topic, partition, "tables"), on_records=on_records, rebuilt=rebuilt,
         )  # fmt: skip
         self._compare(audit, position, lo, end, total)
         if extent.rows and extent.offset_max >= position.end and wanted.hi is None:
@@ -186,12 +196,14 @@ class Auditor:
         declared = self._topics.get(topic)
         return declared is not None and declared.cleanup == "compact"
 
-    def _compacted(self, position: PartitionPosition, reader: KafkaReader, stored: StoredRows) -> PartitionReport:
+    def _compacted(
+        self, position: PartitionPosition, reader: KafkaReader, stored: StoredRows, rebuilt: RebuiltRows | None
+    ) -> PartitionReport:
         def on_records(done: int) -> None:
             self._on_progress(Progress(position.topic, position.partition, done - position.low, position.end))
 
         table = read_model_table(position.topic)
-        compared = audit_compacted(reader, stored, position, table, on_records)
+        compared = audit_compacted(reader, stored, position, table, on_records, rebuilt)
         end = min(position.end, position.stored_to or position.low)
         return self._report(position, position.low, max(end, position.low), compared, compacted=True)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from tradewire.sinks.audit.findings import Anomaly, Gap, merge
 from tradewire.sinks.audit.kafka_reader import KafkaReader, NotAuditable
 from tradewire.sinks.audit.partition_audit import Compared
+from tradewire.sinks.audit.rebuilt_rows import RebuiltRows
 from tradewire.sinks.audit.stored_rows import StoredRows
 from tradewire.sinks.positions import PartitionPosition
 
@@ -80,20 +81,31 @@ def audit_compacted(
     position: PartitionPosition,
     table: str,
     on_records: Callable[[int], None],
+    rebuilt: RebuiltRows | None = None,
 ) -> Compared:
-    """Compares one partition as a whole: of a compacted topic a range of offsets says nothing."""
+    """Compares one partition as a whole: of a compacted topic a range of offsets says nothing.
+
+    ``rebuilt``: every column, too, of the rows whose records Kafka still has.
+    """
     topic, partition = position.topic, position.partition
     dead = stored.dead_offsets(topic, partition)
 
     def messages() -> Iterable[Any]:
         for chunk in reader.read(topic, partition, position.low, position.end):
             yield from chunk
+            if chunk and rebuilt is not None:
+                rebuilt.add(topic, partition, chunk)
             if chunk:
                 on_records(chunk[-1].offset() + 1)
 
+    if rebuilt is not None:
+        rebuilt.clear()
     in_kafka = newest_of_keys(messages(), f"{topic}[{partition}]")
     rows = stored.newest_of_keys(table, topic, partition) if stored.has_table(table) else ()
     deleted_to = stored.archived_to(topic, partition, "tables")
     compared = compare_keys(in_kafka, rows, position.stored_to or 0, dead, deleted_to)
+    if rebuilt is not None:
+        differing = rebuilt.differing(topic, partition, position.low, position.stored_to or position.low)
+        compared.note(merge((at, Anomaly.ALTERED) for offsets in differing.values() for at in offsets))
     compared.gaps = Counter({gap: count for gap, count in compared.gaps.items() if count})
     return compared

@@ -20,6 +20,8 @@ class Anomaly(enum.StrEnum):
     TABLE_LOST = "table-lost"
     TABLE_DUPLICATE = "table-duplicate"
     TABLE_PHANTOM = "table-phantom"
+    # A column of it is not what the record says. Looked for when columns are compared.
+    TABLE_ALTERED = "table-altered"
 
 
 class Gap(enum.StrEnum):
@@ -92,6 +94,22 @@ def classify_tables(events: Collection[int], typed: Iterable[int]) -> list[tuple
     found = [(offset, Anomaly.TABLE_LOST) for offset in known - copies.keys()]
     found += [(offset, Anomaly.TABLE_PHANTOM) for offset in copies.keys() - known]
     found += [(offset, Anomaly.TABLE_DUPLICATE) for offset, rows in copies.items() if rows > 1 and offset in known]
+    return sorted(found)
+
+
+def classify_columns(
+    differing: Mapping[str, Iterable[int]], known: Sequence[tuple[int, int]], tables_from: int
+) -> list[tuple[int, Anomaly]]:
+    """What columns say beyond the hash: ``differing`` are offsets by table. ``known`` are ranges of altered records.
+
+    Typed rows below ``tables_from`` are not judged: retention was there.
+    """
+    found: list[tuple[int, Anomaly]] = []
+    for table, offsets in differing.items():
+        if table == "events":
+            found += [(at, Anomaly.ALTERED) for at in offsets if not any(lo <= at <= hi for lo, hi in known)]
+        else:
+            found += [(at, Anomaly.TABLE_ALTERED) for at in offsets if at >= tables_from]
     return sorted(found)
 
 

@@ -25,7 +25,14 @@ _ROWS_AT_ONCE: Final = 10_000
 # Anomalies whose rows must go before anything else can be right; of the second kind the record then comes again.
 _ONLY_DELETED: Final = frozenset((Anomaly.PHANTOM, Anomaly.ABORTED_READ))
 _REPLACED: Final = frozenset(
-    (Anomaly.DUPLICATE, Anomaly.ALTERED, Anomaly.TABLE_LOST, Anomaly.TABLE_DUPLICATE, Anomaly.TABLE_PHANTOM)
+    (
+        Anomaly.DUPLICATE,
+        Anomaly.ALTERED,
+        Anomaly.TABLE_LOST,
+        Anomaly.TABLE_DUPLICATE,
+        Anomaly.TABLE_PHANTOM,
+        Anomaly.TABLE_ALTERED,
+    )
 )
 
 

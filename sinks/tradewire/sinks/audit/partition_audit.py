@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tradewire.sinks.audit.buckets import NOTHING, Buckets, differing, stretches
-from tradewire.sinks.audit.findings import Anomaly, Finding, Gap, classify, classify_tables, merge
+from tradewire.sinks.audit.findings import (
+    Anomaly,
+    Finding,
+    Gap,
+    classify,
+    classify_columns,
+    classify_tables,
+    merge,
+)
 from tradewire.sinks.audit.kafka_reader import KafkaReader
+from tradewire.sinks.audit.rebuilt_rows import RebuiltRows
 from tradewire.sinks.audit.row_hash import record_hash
 from tradewire.sinks.audit.stored_rows import StoredRows
 
@@ -60,8 +69,10 @@ class PartitionAudit:
         compacted: bool,
         tables_from: int,
         on_records: Callable[[int], None],
+        rebuilt: RebuiltRows | None = None,
     ) -> None:
-        """``tables_from``: below it retention has thinned out typed tables."""
+        """``tables_from``: below it retention has thinned out typed tables. ``rebuilt``: compare every column, too."""
+        self._rebuilt = rebuilt
         self._tables_from = tables_from
         self._committed = committed
         self._uncommitted = uncommitted
@@ -78,6 +89,8 @@ class PartitionAudit:
     def compare(self, lo: int, end: int) -> Compared:
         """Compares the offsets of one stretch. After RangeExpired nothing of it counts."""
         compared = Compared()
+        if self._rebuilt is not None:
+            self._rebuilt.clear()
         in_kafka = self._kafka_sums(lo, end)
         stored = self._stored.sums(*self._at, lo, end, self._width)
         compared.records = sum(found.rows for found in in_kafka.values())
@@ -91,6 +104,10 @@ class PartitionAudit:
             for number in differing(events, typed):
                 offsets = self._stored.table_offsets(*self._at, *self._bounds(number, first, end))
                 compared.note(merge(classify_tables(*offsets)))
+        if self._rebuilt is not None:
+            known = [(found.lo, found.hi) for found in compared.findings if found.anomaly is Anomaly.ALTERED]
+            differing_rows = self._rebuilt.differing(*self._at, lo, end)
+            compared.note(merge(classify_columns(differing_rows, known, self._tables_from)))
         for number in range(lo // self._width, (end - 1) // self._width + 1):
             first, behind = self._bounds(number, lo, end)
             missing = behind - first - in_kafka.get(number, NOTHING).rows
@@ -117,6 +134,8 @@ class PartitionAudit:
         buckets = Buckets(self._width)
         for messages in self._committed.read(*self._at, lo, end):
             buckets.add((message.offset(), _hash(message)) for message in messages)
+            if self._rebuilt is not None and messages:
+                self._rebuilt.add(*self._at, messages)
             self._on_records(messages[-1].offset() + 1 if messages else lo)
         return buckets.take()
 

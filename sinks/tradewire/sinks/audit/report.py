@@ -52,10 +52,11 @@ class PartitionReport:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """One run over some partitions."""
+    """One run over some partitions. ``columns`` says that derived columns were compared, too."""
 
     partitions: Sequence[PartitionReport]
     seconds: float
+    columns: bool = False
 
     @property
     def equal(self) -> bool:
@@ -74,6 +75,7 @@ class AuditReport:
         """Plain data: names as in the dataclasses, anomalies and gaps by their names."""
         return {
             "equal": self.equal,
+            "columns": self.columns,
             "records": self.records,
             "seconds": round(self.seconds, 3),
             "records_per_s": round(self.records_per_s),
