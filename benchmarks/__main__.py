@@ -53,6 +53,12 @@ def _projection(settings: Settings, options: Options) -> Any:
     return ProjectionStudy(settings, options)
 
 
+def _worker_latency(settings: Settings, options: Options) -> Any:
+    from benchmarks.worker_paced import WorkerLatencyStudy
+
+    return WorkerLatencyStudy(settings, options)
+
+
 def _replay(settings: Settings, options: Options) -> Any:
     from benchmarks.replay import ReplayStudy
 
@@ -71,6 +77,7 @@ STUDIES: Final[dict[str, Callable[[Settings, Options], Any]]] = {
     "publish_wire": _publish_wire,
     "sink": _sink,
     "projection": _projection,
+    "worker_latency": _worker_latency,
     "replay": _replay,
     "codec": _codec,
 }
@@ -78,7 +85,7 @@ STUDIES: Final[dict[str, Callable[[Settings, Options], Any]]] = {
 _PART_OF: Final = {
     **dict.fromkeys(("publish_many", "publish_columns", "publish_aiokafka", "publish_faststream"), "publish"),
     **{f"publish_wire_{codec}": "publish_wire" for codec in ("none", "lz4", "zstd")},
-    "projection_quix": "projection",
+    **dict.fromkeys(("projection_quix", "worker_noop", "worker_correlation", "worker_everything"), "projection"),
     "encode": "codec",
     "decode": "codec",
 }

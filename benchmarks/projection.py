@@ -1,4 +1,4 @@
-"""Rows ``projection`` and ``projection_quix``: the worker, a plain Faust agent, Quix Streams, a bare consume loop."""
+"""Rows of the worker: with nothing to do, one projection, correlation, all of it; plain Faust, Quix, a bare loop."""
 
 from __future__ import annotations
 
@@ -20,16 +20,41 @@ from tradewire.core import Settings
 from tradewire.processors.worker import COMMIT_INTERVAL_S, worker_topics
 from tradewire.schemas import Contract, Topic
 
-OURS: Final = "worker"
+OURS: Final = "worker_last_price"
+NOOP: Final = "worker_noop"
+CORRELATION: Final = "worker_correlation"
+EVERYTHING: Final = "worker"
 FAUST: Final = "plain_faust"
+FAUST_NOOP: Final = "plain_faust_noop"
 QUIX: Final = "quix"
 LIMIT: Final = "bare_loop"
 OUT: Final = "bench.last_price"
 READ_MODEL: Final = "readmodel.last_price.v1"
 STEPS: Final = "flows.steps"
 FLOWS: Final = "flows.state"
-# A plain agent gets fewer events, or one run of it would take minutes.
-_SHARES: Final = {OURS: 1.0, FAUST: 0.08, QUIX: 0.5, LIMIT: 2.0}
+# What is slow gets fewer events, or one run of it would take minutes.
+_SHARES: Final = {
+    OURS: 1.0,
+    NOOP: 2.0,
+    CORRELATION: 0.5,
+    EVERYTHING: 0.5,
+    FAUST: 0.08,
+    FAUST_NOOP: 0.4,
+    QUIX: 0.6,
+    LIMIT: 2.0,
+}
+_DUTIES: Final[Mapping[str, Mapping[str, str]]] = {
+    OURS: {"TRADEWIRE_WORKER__PROJECTIONS": '["last_price"]', "TRADEWIRE_WORKER__CORRELATION": "false"},
+    # Watches for what does not come: trades are read, and concern nothing that it does.
+    NOOP: {"TRADEWIRE_WORKER__PROJECTIONS": "[]", "TRADEWIRE_WORKER__CORRELATION": "false"},
+    CORRELATION: {"TRADEWIRE_WORKER__PROJECTIONS": "[]"},
+    EVERYTHING: {},
+}
+_NOTHING_TO_SEE: Final = """\
+patterns:
+  nothing:
+    { count: 2, of: [market.alert.triggered], within: 1 s, raises: risk.alert.raised }
+"""
 _WARM_UP: Final = 1_000
 _TIMEOUT_S: Final = 120
 
@@ -37,12 +62,16 @@ _TIMEOUT_S: Final = 120
 class ProjectionStudy:
     """The last price of 40 instruments out of the same trades, all read models sent and all offsets committed.
 
-    The worker is measured as it ships: besides the last price it folds candles and correlates every trade into a flow.
+    The worker does that and no more by its own settings; it is also measured doing nothing with a trade, correlating
+    every trade into a flow, and as it ships, which is both and candles.
     """
 
     rows: Sequence[RowSpec] = (
+        RowSpec("worker_noop", NOOP, FAUST_NOOP, LIMIT),
+        RowSpec("worker_correlation", CORRELATION, None, LIMIT),
         RowSpec("projection", OURS, FAUST, LIMIT, bar_vs_peer=5.0),
         RowSpec("projection_quix", OURS, QUIX, LIMIT, bar_vs_peer=1.0),
+        RowSpec("worker_everything", EVERYTHING, QUIX, LIMIT),
     )
     warm_up: bool = False
 
@@ -63,7 +92,8 @@ class ProjectionStudy:
             self._quix = str(quix_python(settings.local.cache_folder))
         except EnvironmentMissing as error:
             self.skipped[QUIX] = str(error)
-        self.contenders: Sequence[str] = [name for name in (OURS, FAUST, QUIX, LIMIT) if name not in self.skipped]
+        (self._folder / "patterns.yaml").write_text(_NOTHING_TO_SEE, encoding="utf-8")
+        self.contenders: Sequence[str] = [name for name in _SHARES if name not in self.skipped]
 
     def close(self) -> None:
         self._log.close()
@@ -76,12 +106,12 @@ class ProjectionStudy:
         group = f"bench-{contender}-{number}"
         folder = self._folder / group
         folder.mkdir()
-        if contender == OURS:
+        if contender in _DUTIES:
             # The worker makes this one itself and ends when a busy broker does not show it at once.
             for topic in worker_topics(self._contract.topics, group).values():
                 self._log.ensure(topic)
         notes: dict[str, float] = {}
-        done = self._worker_done(group, notes) if contender == OURS else self._peer_done(contender, group)
+        done = self._worker_done(contender, group, notes) if contender in _DUTIES else self._peer_done(contender, group)
         command, env = self._command(contender), self._environment(contender, group, folder)
         records = self._ready[:count]
         with contender_process(group, command, self._settings, self._folder, env=env) as child:
@@ -98,15 +128,19 @@ class ProjectionStudy:
     def _command(self, contender: str) -> Sequence[str]:
         if contender == QUIX:
             return [self._quix, "-m", "benchmarks.peers.quix_last_price"]
-        return {
-            OURS: ["tradewire.processors.worker"],
-            FAUST: ["benchmarks.peers.plain_faust"],
-            LIMIT: ["benchmarks.peers.bare_loop"],
-        }[contender]
+        if contender in _DUTIES:
+            return ["tradewire.processors.worker"]
+        return ["benchmarks.peers.bare_loop" if contender == LIMIT else "benchmarks.peers.plain_faust"]
 
     def _environment(self, contender: str, group: str, folder: Path) -> Mapping[str, str]:
-        if contender == OURS:
-            return {"TRADEWIRE_WORKER__GROUP": group, "TRADEWIRE_WORKER__DATA_FOLDER": str(folder)}
+        if contender in _DUTIES:
+            patterns = {"TRADEWIRE_WORKER__PATTERNS_FILE": str(self._folder / "patterns.yaml")}
+            return {
+                "TRADEWIRE_WORKER__GROUP": group,
+                "TRADEWIRE_WORKER__DATA_FOLDER": str(folder),
+                **_DUTIES[contender],
+                **(patterns if contender == NOOP else {}),
+            }
         return {
             "BENCH_BROKER": self._settings.kafka.bootstrap_servers,
             "BENCH_GROUP": group,
@@ -117,26 +151,37 @@ class ProjectionStudy:
             "BENCH_SCHEMA": str(self._folder / "trade.avsc"),
             "BENCH_STATES": str(folder / "states.json"),
             "BENCH_COMMIT_S": str(COMMIT_INTERVAL_S),
+            "BENCH_NOOP": "yes" if contender == FAUST_NOOP else "",
         }
 
-    def _worker_done(self, group: str, notes: dict[str, float]) -> Callable[[int], bool]:
+    def _worker_done(self, contender: str, group: str, notes: dict[str, float]) -> Callable[[int], bool]:
+        correlates = contender in (CORRELATION, EVERYTHING)
+
         def done(expected: int) -> bool:
             if self._log.committed(group, [self._topic]) < expected:
                 return False
-            notes.setdefault("folded_at" if expected > _WARM_UP else "warm_up", time.perf_counter())
-            return self._log.committed(group, [STEPS]) >= expected
+            if correlates:
+                notes.setdefault("folded_at" if expected > _WARM_UP else "warm_up", time.perf_counter())
+                # The trades are committed, so all their steps stand: their records are counted, not the steps.
+                return self._log.committed(group, [STEPS]) >= self._log.count(STEPS)
+            return True
 
         return done
 
     def _peer_done(self, contender: str, group: str) -> Callable[[int], bool]:
         def done(expected: int) -> bool:
-            if contender != LIMIT and self._log.count(OUT) < expected:
+            if contender in (FAUST, QUIX) and self._log.count(OUT) < expected:
                 return False
             return self._log.committed(group, [self._topic]) >= expected
 
         return done
 
     def _verify(self, contender: str, count: int, folder: Path) -> None:
+        if contender in (CORRELATION, EVERYTHING):
+            expect(f"{contender}: flows of one trade each", count, len(self._log.newest_by_key(FLOWS)))
+        if contender in (NOOP, FAUST_NOOP, CORRELATION):
+            expect(f"{contender}: read models", 0, self._log.count(READ_MODEL) + self._log.count(OUT))
+            return
         wanted = {
             subject: (state.price, state.trade_count, state.volume)
             for subject, state in folded(self._trades[:count]).items()
@@ -144,11 +189,10 @@ class ProjectionStudy:
         states: Mapping[str, Any]
         if contender == LIMIT:
             states = json.loads((folder / "states.json").read_text(encoding="utf-8"))
-        elif contender == OURS:
+        elif contender in _DUTIES:
             decode = self._contract.codec.decode
             newest = self._log.newest_by_key(READ_MODEL)
             states = {key.decode(): decode(value).data for key, value in newest.items()}
-            expect(f"{OURS}: flows of one trade each", count, len(self._log.newest_by_key(FLOWS)))
         else:
             states = {key.decode(): json.loads(value) for key, value in self._log.newest_by_key(OUT).items()}
             expect(f"{contender}: read models sent", count, self._log.count(OUT))

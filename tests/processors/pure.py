@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from tradewire.core import TradewireError
@@ -13,6 +13,7 @@ from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
 from tradewire.processors.patterns import Patterns
 from tradewire.processors.records import Cause, Forward
+from tradewire.processors.step_records import FlowStep
 from tradewire.processors.tables import TABLES, Table
 from tradewire.schemas import Catalogue, Codec, Contract, Event, FixedIds, Header, Topics, encode_headers, read_event
 
@@ -118,6 +119,13 @@ class PureWorker:
             self.states[table.name].pop(key, None)
         else:
             self.states[table.name][key] = state
+
+    def expect(self, table: Table, keys: Collection[str]) -> None:
+        pass
+
+    def step(self, step: FlowStep) -> None:
+        for record in self.folds.step_records([step]):
+            self.forward(record)
 
     def forward(self, record: Forward) -> None:
         self.append(record)

@@ -18,11 +18,12 @@ from tradewire.core import ManualClock
 from tradewire.processors._engine import Engine
 from tradewire.processors._outbox import Delivery
 from tradewire.processors.flow_declarations import DeclaredFlows
-from tradewire.processors.flows import Step, step_data
-from tradewire.processors.folds import STEP, Folds
+from tradewire.processors.flows import Step
+from tradewire.processors.folds import Folds
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.patterns import Patterns
 from tradewire.processors.records import Forward
+from tradewire.processors.step_records import FlowStep, StepRecords
 from tradewire.processors.tables import FLOW, STEPS_TOPIC, TABLES, TIMER, Table
 from tradewire.schemas import decode_headers
 
@@ -100,6 +101,9 @@ class Store:
     def load(self, table: Table, partition: int, key: bytes) -> bytes | None:
         return self.tables[table.name].get(key)
 
+    def load_many(self, table: Table, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.load(table, partition, key) for key in keys]
+
     def scan(self, table: Table, partition: int) -> Iterator[tuple[bytes, bytes]]:
         yield from self.tables[table.name].items()
 
@@ -158,8 +162,9 @@ class Process:
 def step_record(type: str, at_ms: int, offset: int) -> Record:
     at_ns = (START_MS + at_ms) * MS
     step = Step(f"{type}@{at_ms}", type, "tests", "o1", None, at_ns, at_ns, "trading.events", 0, offset)
-    value = CONTRACT.codec.encode(STEP, step_data("c1", step), STEPS_TOPIC)
-    return Record(STEPS_TOPIC, 0, offset, START_MS + at_ms, b"c1", value, ())
+    encode = CONTRACT.codec.encoder("flows.steps.recorded", STEPS_TOPIC)
+    (record,) = StepRecords(encode, "tests", 1).of([FlowStep("c1", step, False)])
+    return Record(STEPS_TOPIC, 0, offset, START_MS + at_ms, record.key, record.value, tuple(record.headers))
 
 
 CREATED = step_record("trading.order.created", 0, 0)

@@ -84,6 +84,7 @@ EVENT_TYPES_BY_DOMAIN = {
 EVENT_TYPES = [f"{domain}.{fact}" for domain, facts in EVENT_TYPES_BY_DOMAIN.items() for fact in facts]
 DERIVED_TOPICS = {
     "flows.step.recorded": "flows.steps",
+    "flows.steps.recorded": "flows.steps",
     "flows.state.changed": "flows.state",
     "flows.timer.changed": "flows.timers",
     "readmodel.last_price.changed": "readmodel.last_price.v1",

@@ -30,6 +30,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from tradewire.core.clock import Clock, SystemClock
@@ -46,6 +47,7 @@ from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.records import RawRecord, Read
 from tradewire.processors.states import BatchStates, StateCache
+from tradewire.processors.step_records import STEPS
 from tradewire.processors.tables import Table
 from tradewire.processors.timers import Due, Place
 
@@ -175,7 +177,7 @@ class Engine:
 
     def _begin(self, claims: list[Claim[Any]]) -> tuple[Batch, BatchStates]:
         self._number += 1
-        states = BatchStates(self._number, self._caches, self._load, STATES_MAX)
+        states = BatchStates(self._number, self._caches, self._load, STATES_MAX, self._load_many)
         return Batch(self._number, claims, self._outbox.delivery()), states
 
     def _fold(self, reads: list[ReadOrNot], claims: list[Claim[Any]]) -> Batch:
@@ -186,7 +188,7 @@ class Engine:
             states.partition = record.partition
             error: Exception | None = unreadable
             if read is not None:
-                types[read.envelope.type if read.envelope is not None else "flows.step.recorded"] += 1
+                types[read.envelope.type if read.envelope is not None else STEPS] += 1
                 error = self._fold_one(read, states)
             if error is not None:
                 self._metrics.dead_letters.labels(record.topic).inc()
@@ -217,10 +219,10 @@ class Engine:
         return None
 
     def _send(self, batch: Batch, states: BatchStates) -> None:
-        for record in states.forwards:
+        for record in chain(self._folds.step_records(states.steps), states.forwards):
             self._outbox.forward(batch.delivery, record)
             batch.outputs[record.topic] += 1
-        batch.sent = len(states.forwards)
+            batch.sent += 1
         for (table, partition), changes in states.changes.items():
             for key, change in changes.items():
                 state = WrittenState(
@@ -237,6 +239,10 @@ class Engine:
     def _load(self, table: Table, partition: int, key: str) -> Any:
         value = self._store.load(table, partition, key.encode())
         return None if value is None else self._folds.decode(table, value)
+
+    def _load_many(self, table: Table, partition: int, keys: Sequence[str]) -> list[Any]:
+        values = self._store.load_many(table, partition, [key.encode() for key in keys])
+        return [None if value is None else self._folds.decode(table, value) for value in values]
 
     def _on_stored(self, batch: int) -> None:
         for cache in self._caches.values():

@@ -100,8 +100,15 @@ class Outbox:
         return Delivery(asyncio.get_running_loop(), self._on_failure, self._note_progress)
 
     def forward(self, delivery: Delivery, record: Forward) -> None:
-        """Queues a record; its key decides the partition. Never blocks on the network."""
-        self._produce(record.topic, record.value, record.key, headers=record.headers, on_delivery=delivery.confirm)
+        """Queues a record; its key decides the partition, if it names none. Never blocks on the network."""
+        self._produce(
+            record.topic,
+            record.value,
+            record.key,
+            partition=-1 if record.partition is None else record.partition,
+            headers=record.headers,
+            on_delivery=delivery.confirm,
+        )
 
     def state(
         self, delivery: Delivery, topic: str, partition: int, key: bytes, value: bytes | None, headers: list[Header]

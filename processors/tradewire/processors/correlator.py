@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from tradewire.processors.applied import At
+from tradewire.processors.applied import At, holds
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import FLOW_TOPIC, NOTICE_TYPES, Notice, notices_of_step, notices_of_time
 from tradewire.processors.flow_runs import next_deadline
-from tradewire.processors.flows import Flow, Step, add_step, pass_time
+from tradewire.processors.flows import Flow, Step, pass_time, with_step
 from tradewire.processors.records import Cause, Forward, headers_with_id
+from tradewire.processors.step_records import FlowStep
 from tradewire.processors.tables import FLOW, TIMER, FlowTimer
 from tradewire.schemas import Codec
 
@@ -39,17 +40,46 @@ class Correlator:
         self._on_notice = on_notice
         self._encoders = {type: codec.encoder(type, FLOW_TOPIC) for type in NOTICE_TYPES}
 
-    def fold(self, correlation_id: str, step: Step, at: At, states: States, *, replayed: bool) -> None:
-        """Adds a step that lies at ``at`` of ``flows.steps``. What a replayed one changes is not told."""
-        before = states.get(FLOW, correlation_id)
-        after = add_step(before, correlation_id, step, at, self._declared, replayed=replayed)
-        cause = Cause(step.event_id, correlation_id, step.occurred_ns, at)
-        if after.runs:
-            self._set_timer(before, after, step, cause, states)
-            if after is not before and not replayed:
-                self._tell(notices_of_step(before, after, step), at, states)
-        if after is not before:
-            states.put(FLOW, correlation_id, after, cause)
+    def fold(self, steps: Sequence[FlowStep], at: At, states: States) -> None:
+        """Adds the steps of the record at ``at`` of ``flows.steps``. What a replayed one changes is not told."""
+        by_flow: dict[str, list[FlowStep]] = {}
+        for one in steps:
+            by_flow.setdefault(one.correlation_id, []).append(one)
+        states.expect(FLOW, by_flow)
+        changed: list[tuple[Flow, Flow | None, Step]] = []
+        told: list[tuple[Notice, Forward]] = []
+        for correlation_id, found in by_flow.items():
+            before: Flow | None = states.get(FLOW, correlation_id)
+            changed.append((self._after(before, correlation_id, found, at, told), before, found[-1].step))
+        # Only now is anything written: after an exception nothing of the record may stand.
+        for notice, record in told:
+            states.forward(record)
+            self._on_notice(notice)
+        for after, before, last in changed:
+            cause = Cause(last.event_id, after.correlation_id, last.occurred_ns, at)
+            if after.runs:
+                self._set_timer(before, after, last, cause, states)
+            if after is not before:
+                states.put(FLOW, after.correlation_id, after, cause)
+
+    def _after(
+        self,
+        before: Flow | None,
+        correlation_id: str,
+        steps: Sequence[FlowStep],
+        at: At,
+        told: list[tuple[Notice, Forward]],
+    ) -> Flow:
+        """The flow after its steps of one record; the same object if that was applied before. Adds what it tells."""
+        if before is not None and holds(before.applied, at):
+            return before
+        flow = before
+        for _, step, replayed in steps:
+            earlier, flow = flow, with_step(flow, correlation_id, step, at, self._declared, replayed=replayed)
+            if flow.runs and not replayed:
+                told += self._records(notices_of_step(earlier, flow, step), at)
+        assert flow is not None, "a flow of a record has steps"
+        return flow
 
     @staticmethod
     def _set_timer(before: Flow | None, after: Flow, step: Step, cause: Cause, states: States) -> None:
@@ -76,7 +106,9 @@ class Correlator:
             run = max(after.runs, key=lambda run: run.stalls[-1].deadline_ns if run.stalls else 0)
             stall = run.stalls[-1]
             at = At(f"deadline:{run.run_id}:{stall.step}", stall.deadline_ns)
-            self._tell(notices_of_time(before, after, self._declared), at, states)
+            for notice, record in list(self._records(notices_of_time(before, after, self._declared), at)):
+                states.forward(record)
+                self._on_notice(notice)
             states.put(FLOW, correlation_id, after, Cause(run.last[0], correlation_id, stall.deadline_ns, at))
         deadline_ns = next_deadline(after.runs) if after is not None else None
         if deadline_ns is not None:
@@ -89,10 +121,9 @@ class Correlator:
             return None
         return now_ns + _IDLE_NS
 
-    def _tell(self, notices: Iterable[Notice], at: At, states: States) -> None:
+    def _records(self, notices: Iterable[Notice], at: At) -> Iterator[tuple[Notice, Forward]]:
         for notice in notices:
             cause = Cause(notice.cause, notice.correlation_id, notice.time_ns, at)
             headers = headers_with_id(notice.id, notice.type, self._source, notice.run.run_id, cause)
             value = self._encoders[notice.type](notice.data)
-            states.forward(Forward(FLOW_TOPIC, notice.run.run_id.encode(), value, headers))
-            self._on_notice(notice)
+            yield notice, Forward(FLOW_TOPIC, notice.run.run_id.encode(), value, headers)

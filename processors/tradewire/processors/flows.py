@@ -84,6 +84,21 @@ def add_step(
     twice) is known by its event id and changes nothing but ``applied``. FAILED stays FAILED. A run that a ``replayed``
     event begins is quiet.
     """
+    if flow is not None and holds(flow.applied, at):
+        return flow
+    return with_step(flow, correlation_id, step, at, declared, replayed=replayed)
+
+
+def with_step(
+    flow: Flow | None,
+    correlation_id: str,
+    step: Step,
+    at: At,
+    declared: DeclaredFlows = NO_FLOWS,
+    *,
+    replayed: bool = False,
+) -> Flow:
+    """As ``add_step``, for one of several steps of a record: whether ``at`` was applied before is not asked."""
     if flow is None:
         runs = advance((), correlation_id, step, (), declared, replayed=replayed)
         return Flow(
@@ -96,8 +111,6 @@ def add_step(
             {at.source: at.offset},
             runs,
         )
-    if holds(flow.applied, at):
-        return flow
     applied = advanced(flow.applied, at)
     if any(known.event_id == step.event_id for known in flow.steps):
         return flow._replace(applied=applied)

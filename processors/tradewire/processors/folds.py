@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from tradewire.core.errors import MalformedRecord
@@ -11,11 +11,12 @@ from tradewire.processors.correlator import Correlator
 from tradewire.processors.duties import TRADE, Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import Notice
-from tradewire.processors.flows import Step, step_data, step_of
+from tradewire.processors.flows import Step
 from tradewire.processors.pattern_watch import PatternWatch
 from tradewire.processors.patterns import Pattern, Patterns
 from tradewire.processors.projections import candles, last_price, orders, positions
-from tradewire.processors.records import REPLAY_HEADER, Cause, Forward, RawRecord, Read, headers_of, is_replayed
+from tradewire.processors.records import Cause, Forward, RawRecord, Read, headers_of, is_replayed
+from tradewire.processors.step_records import STEPS, FlowStep, StepRecords, steps_of
 from tradewire.processors.tables import (
     CANDLE,
     FILLS_TOPIC,
@@ -32,7 +33,6 @@ from tradewire.processors.tables import (
 from tradewire.processors.timers import Place
 from tradewire.schemas import Contract, Envelope, decode_headers
 
-STEP: Final = "flows.step.recorded"
 POSITION_HEADER: Final = "tradewire_position"
 PARTITION_KEY_HEADER: Final = "ce_partitionkey"
 ALL_DUTIES: Final = Duties()
@@ -51,7 +51,14 @@ class States(Protocol):
         """Changes a state; None deletes it."""
         ...
 
+    def expect(self, table: Table, keys: Collection[str]) -> None:
+        """These states are about to be asked for: they may be fetched together."""
+        ...
+
     def forward(self, record: Forward) -> None: ...
+    def step(self, step: FlowStep) -> None:
+        """Writes a step to ``flows.steps``, with others (``Folds.step_records``)."""
+        ...
 
 
 class Folds:
@@ -66,10 +73,13 @@ class Folds:
         flows: DeclaredFlows | None = None,
         patterns: Patterns | None = None,
         duties: Duties = ALL_DUTIES,
+        step_partitions: int = 1,
         on_notice: Callable[[Notice], None] = lambda _: None,
         on_match: Callable[[Pattern], None] = lambda _: None,
     ) -> None:
         """Looks up the schema ids of what may be written. Without ``flows`` and ``patterns`` ours are watched.
+
+        ``step_partitions`` is the number of partitions of ``flows.steps``.
 
         Raises:
             RegistryUnavailable, ContractError: an id cannot be had.
@@ -79,7 +89,7 @@ class Folds:
         self._source = source
         self._interval_ms = candle_interval_ms
         self._sources: dict[tuple[str, int], str] = {}
-        self._encode_step = codec.encoder(STEP, STEPS_TOPIC)
+        self._step_records = StepRecords(codec.encoder(STEPS, STEPS_TOPIC), source, step_partitions)
         self._encoders = {table.name: codec.encoder(table.type, table.topic) for table in TABLES}
         declared = DeclaredFlows.load(catalogue) if flows is None else flows
         watched = Patterns.load(catalogue) if patterns is None else patterns
@@ -124,7 +134,7 @@ class Folds:
             ProcessingError, MalformedRecord: the record cannot be folded; no state was put for it.
         """
         if read.envelope is None:
-            self._fold_step(read, states)
+            self._fold_steps(read, states)
         elif read.record.topic == FILLS_TOPIC:
             self._fold_fill(read, read.envelope, states)
         elif read.record.topic == PATTERNS_TOPIC:
@@ -132,7 +142,7 @@ class Folds:
         else:
             envelope = read.envelope
             if self._correlates:
-                states.forward(self._step(read, envelope))
+                states.step(self._step(read, envelope))
             if envelope.type == TRADE:
                 if self._projects_trades:
                     self._fold_trade(read, envelope, states)
@@ -186,7 +196,11 @@ class Folds:
             source = self._sources[place] = source_of(topic, partition)
         return source
 
-    def _step(self, read: Read, envelope: Envelope) -> Forward:
+    def step_records(self, steps: Iterable[FlowStep]) -> Iterator[Forward]:
+        """The records of ``flows.steps`` that hold the steps of a batch."""
+        return self._step_records.of(steps)
+
+    def _step(self, read: Read, envelope: Envelope) -> FlowStep:
         record = read.record
         step = Step(
             envelope.id,
@@ -200,18 +214,14 @@ class Folds:
             record.partition,
             record.offset,
         )
-        cause = Cause(envelope.id, envelope.correlation_id, envelope.time_ns, read.at)
-        value = self._encode_step(step_data(envelope.correlation_id, step))
-        headers = headers_of(STEP, self._source, envelope.correlation_id, cause)
-        if envelope.type in self._declared_types and is_replayed(record.headers):
-            headers.append((REPLAY_HEADER, dict(record.headers)[REPLAY_HEADER]))
-        return Forward(STEPS_TOPIC, envelope.correlation_id.encode(), value, headers)
+        replayed = envelope.type in self._declared_types and is_replayed(record.headers)
+        return FlowStep(envelope.correlation_id, step, replayed)
 
-    def _fold_step(self, read: Read, states: States) -> None:
-        data = _required(read)
-        step = step_of(data)
-        replayed = step.event_type in self._declared_types and is_replayed(read.record.headers)
-        self._correlator.fold(data["correlation_id"], step, read.at, states, replayed=replayed)
+    def _fold_steps(self, read: Read, states: States) -> None:
+        steps = steps_of(_required(read))
+        if is_replayed(read.record.headers):  # a record of one step, as workers wrote them before
+            steps = [one._replace(replayed=one.step.event_type in self._declared_types) for one in steps]
+        self._correlator.fold(steps, read.at, states)
 
     def _fold_trade(self, read: Read, envelope: Envelope, states: States) -> None:
         trade, at, cause = _required(read), read.at, _cause(read, envelope)

@@ -61,12 +61,16 @@ def is_replayed(headers: Sequence[Header]) -> bool:
 
 
 class Forward(NamedTuple):
-    """A record to write that is not a state: a step, a fill under another key, a dead letter."""
+    """A record to write that is not a state: steps, a fill under another key, a dead letter.
+
+    Without ``partition`` the key decides it.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: list[Header]
+    partition: int | None = None
 
 
 def headers_of(type: str, source: str, subject: str, cause: Cause) -> list[Header]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from tradewire.processors.records import Cause, Forward
+from tradewire.processors.step_records import FlowStep
 from tradewire.processors.tables import Table
 
 Load = Callable[[Table, int, str], Any]
+LoadMany = Callable[[Table, int, Sequence[str]], Sequence[Any]]
 # Put in place of a state that is to be deleted: the store still has it.
 _GONE: Final = object()
 
@@ -61,15 +63,25 @@ class StateCache:
 class BatchStates:
     """``States`` for one batch. ``partition`` is that of the record being folded; the caller sets it."""
 
-    def __init__(self, number: int, caches: dict[tuple[str, int], StateCache], load: Load, states_max: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        caches: dict[tuple[str, int], StateCache],
+        load: Load,
+        states_max: int,
+        load_many: LoadMany | None = None,
+    ) -> None:
         self.number = number
         self.changes: dict[tuple[Table, int], dict[str, Change]] = {}
         self._partition = 0
         # Of the current partition, by table name.
-        self._here: dict[str, tuple[StateCache, dict[str, Change]]] = {}
+        self._here: dict[str, tuple[StateCache, dict[str, Change], set[str]]] = {}
+        self._absent: dict[tuple[str, int], set[str]] = {}
         self.forwards: list[Forward] = []
+        self.steps: list[FlowStep] = []
         self._caches = caches
         self._load = load
+        self._load_many = load_many
         self._states_max = states_max
 
     @property
@@ -82,26 +94,43 @@ class BatchStates:
             self._partition = partition
             self._here = {}
 
-    def _at(self, table: Table) -> tuple[StateCache, dict[str, Change]]:
+    def _at(self, table: Table) -> tuple[StateCache, dict[str, Change], set[str]]:
         here = self._here.get(table.name)
         if here is None:
             cache = self._caches.setdefault((table.name, self._partition), StateCache(self._states_max))
-            here = self._here[table.name] = (cache, self.changes.setdefault((table, self._partition), {}))
+            changes = self.changes.setdefault((table, self._partition), {})
+            absent = self._absent.setdefault((table.name, self._partition), set())
+            here = self._here[table.name] = (cache, changes, absent)
         return here
 
     def get(self, table: Table, key: str) -> Any:
-        cache, _ = self._at(table)
+        cache, _, absent = self._at(table)
         state = cache.get(key)
-        if state is None:
+        if state is None and key not in absent:
             state = self._load(table, self._partition, key)
             if state is not None:
                 cache.keep(key, state, self.number)
         return None if state is _GONE else state
 
     def put(self, table: Table, key: str, state: Any, cause: Cause) -> None:
-        cache, changes = self._at(table)
+        cache, changes, _ = self._at(table)
         cache.keep(key, _GONE if state is None else state, self.number)
         changes[key] = Change(state, cause)
 
+    def expect(self, table: Table, keys: Collection[str]) -> None:
+        """Fetches the states that are not in memory at once, and remembers for this batch which do not exist."""
+        if self._load_many is None:
+            return
+        cache, _, absent = self._at(table)
+        missing = [key for key in keys if cache.get(key) is None and key not in absent]
+        for key, state in zip(missing, self._load_many(table, self._partition, missing), strict=True):
+            if state is None:
+                absent.add(key)
+            else:
+                cache.keep(key, state, self.number)
+
     def forward(self, record: Forward) -> None:
         self.forwards.append(record)
+
+    def step(self, step: FlowStep) -> None:
+        self.steps.append(step)

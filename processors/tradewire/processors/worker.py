@@ -159,6 +159,7 @@ class Worker:
             flows=DeclaredFlows.load(contract.catalogue, settings.worker.flows_file),
             patterns=patterns,
             duties=duties,
+            step_partitions=partitions[STEPS_TOPIC],
             on_notice=metrics.notice,
             on_match=metrics.match,
         )

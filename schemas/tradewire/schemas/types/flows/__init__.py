@@ -1,8 +1,9 @@
 """The event types of flows. Made by `tradewire schemas generate-types`; do not edit."""
 
-from .named_types import FlowRun, FlowStatus, FlowStep, ReachedStep, Stall
+from .named_types import FlowRun, FlowStatus, FlowStep, ReachedStep, RecordedStep, Stall
 from .state_changed import StateChanged
 from .step_recorded import StepRecorded
+from .steps_recorded import StepsRecorded
 from .timer_changed import TimerChanged
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "FlowStatus",
     "FlowStep",
     "ReachedStep",
+    "RecordedStep",
     "Stall",
     "StateChanged",
     "StepRecorded",
+    "StepsRecorded",
     "TimerChanged",
 ]
