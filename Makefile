@@ -44,8 +44,8 @@ generate: $(INSTALLED) ## Typed classes, docs/events.md and docs/asyncapi.yaml f
 	$(BIN)/tradewire schemas generate-types --output schemas/tradewire/schemas/types
 	$(BIN)/tradewire schemas docs --output docs
 
-bench: $(INSTALLED) ## Ours, the peer and the raw limit side by side; ROWS=publish,sink,projection,replay
-	$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS),)
+bench: $(INSTALLED) ## Ours, the peer and the raw limit side by side; ROWS=publish,sink,…; SCALE=100000000: growing history
+	$(BIN)/python -m $(if $(SCALE),benchmarks.growth --rows $(SCALE),benchmarks $(if $(ROWS),--rows $(ROWS),))
 
 lock: $(INSTALLED) ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -19,6 +19,8 @@ OURS: Final = "replay"
 LIMIT: Final = "raw_produce"
 OUT: Final = "bench.replay"
 _DATABASE: Final = "bench_replay"
+# A run of ours has four queries to begin with and four ends to wait for, the limit one.
+_EVENTS_FACTOR: Final = 2
 
 
 class ReplayStudy:
@@ -41,7 +43,7 @@ class ReplayStudy:
         self._out = Topic(OUT, "bench", partitions=contract.topics[self._topic].partitions, timestamps="CreateTime")
         self._log = Log(settings)
         self._store = Store(self._settings.clickhouse)
-        self._ready = ready_records(contract, list(trades(options.share())), topic=self._topic)
+        self._ready = ready_records(contract, list(trades(options.share(_EVENTS_FACTOR))), topic=self._topic)
         self._log.empty(contract.topics)
         produce_ready(settings, self._topic, self._ready)
         landing, blocks = ready_blocks(self._settings, contract, self._log, self._store, self._topic)
