@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from tradewire.processors._outbox import Delivery
 from tradewire.processors.ledger import Claim
+from tradewire.processors.parking.facts import ParkedKey, Write
 from tradewire.processors.tables import Table
 from tradewire.schemas import Header
 
@@ -46,4 +47,6 @@ class Batch:
     states: list[WrittenState] = field(default_factory=list)
     deferred: list[WrittenState] = field(default_factory=list)
     outputs: Counter[str] = field(default_factory=Counter)
+    # States of parked keys, newest per key: written last.
+    facts: dict[ParkedKey, Write] = field(default_factory=dict)
     folded_at: float = 0.0

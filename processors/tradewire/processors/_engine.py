@@ -34,17 +34,19 @@ from itertools import chain
 from typing import Any, Final
 
 from tradewire.core.clock import Clock, SystemClock
-from tradewire.core.errors import RegistryUnavailable, UnknownSchemaId
+from tradewire.core.errors import RegistryUnavailable, TradewireError, UnknownSchemaId
 from tradewire.core.logs import get_logger
 from tradewire.processors._batch import Batch, StateStore, WrittenState
 from tradewire.processors._deadlines import Deadlines
 from tradewire.processors._outbox import Outbox
 from tradewire.processors._reading import Abandoned, Reader, ReadOrNot
 from tradewire.processors._settlement import Settlement
+from tradewire.processors._worker_parking import LETTERS_AT_ONCE, LOOK_INTERVAL_S, Later, WorkerParking
 from tradewire.processors.dead_letters import dead_letter
 from tradewire.processors.folds import Folds
 from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.metrics import WorkerMetrics
+from tradewire.processors.parking.reading import DeadLetter
 from tradewire.processors.records import RawRecord, Read
 from tradewire.processors.states import BatchStates, StateCache
 from tradewire.processors.step_records import STEPS
@@ -70,6 +72,7 @@ class Engine:
         group: str,
         metrics: WorkerMetrics,
         leave: Callable[[str], None],
+        parking: WorkerParking | None = None,
         clock: Clock | None = None,
         deadline_grace_ms: int = 0,
         unknown_schema_wait_ms: int = 60_000,
@@ -85,6 +88,9 @@ class Engine:
         self.reader = Reader(folds, metrics, unknown_schema_wait_ms)
         self.deadlines = Deadlines(folds, store, clock or SystemClock(), deadline_grace_ms)
         self.settlement = Settlement(outbox, store, metrics=metrics, leave=leave, on_stored=self._on_stored)
+        self.parking = parking
+        if parking is not None:
+            self.settlement.facts_of = parking.facts
 
     @property
     def ledger(self) -> Ledger[Any]:
@@ -116,9 +122,20 @@ class Engine:
             raise
         await self.settlement.hand_over(batch)
 
+    async def take_over(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Learns what is parked in source partitions that are ours now. Before their first record is accepted.
+
+        Raises:
+            KafkaUnavailable: it cannot be learned.
+        """
+        if self.parking is not None:
+            await self.parking.take_over([(topic, partition) for topic, partition in partitions])
+
     def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Takes up the deadlines of source partitions (topic, number) that are ours now and whose tables are whole."""
         self.deadlines.take_up(partitions)
+        if self.parking is not None:
+            self.parking.paused = False
 
     async def sweep_forever(self) -> None:
         """Sweeps again and again; an error ends the process."""
@@ -164,6 +181,8 @@ class Engine:
         """
         self.reader.giving_up = True
         self.deadlines.pause()
+        if self.parking is not None:
+            self.parking.paused = True
         try:
             return await self.settlement.drained(timeout_s)
         finally:
@@ -184,22 +203,23 @@ class Engine:
         started = time.perf_counter()
         batch, states = self._begin(claims)
         types: Counter[str] = Counter()
+        parking = self.parking
+        # The mapping itself: a record that is parked in this batch holds back those behind it.
+        parked = () if parking is None else parking.keys
         for record, read, unreadable in reads:
             states.partition = record.partition
+            if parked and parking is not None and not parking.admits(record, batch, states):
+                continue
             error: Exception | None = unreadable
             if read is not None:
                 types[read.envelope.type if read.envelope is not None else STEPS] += 1
                 error = self._fold_one(read, states)
             if error is not None:
                 self._metrics.dead_letters.labels(record.topic).inc()
-                _log.error(
-                    "dead letter",
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    reason=str(error),
-                )
-                states.forward(dead_letter(record, self._group, error))
+                if parking is None:
+                    states.forward(dead_letter(record, self._group, error))
+                else:
+                    parking.park(record, error, batch, states)
         self._send(batch, states)
         batch.folded_at = time.perf_counter()
         self._metrics.batch_rows.observe(len(reads))
@@ -207,6 +227,48 @@ class Engine:
         for type, count in types.items():
             self._metrics.events.labels(type).inc(count)
         return batch
+
+    async def redrive_forever(self) -> None:
+        """Has dead letters folded again whenever an operator asks for it; an error ends the process."""
+        try:
+            while self.parking is not None:
+                await asyncio.sleep(LOOK_INTERVAL_S)
+                if not self.parking.paused:
+                    await self.redrive(self.parking)
+        except Exception as error:
+            self.leave(f"dead letters could not be re-driven: {error!r}")
+            raise
+
+    async def redrive(self, parking: WorkerParking) -> None:
+        """Folds the letters of all keys that are due, each key's in batches of their own. Blocks as ``accept`` does."""
+        due, writes = await parking.due()
+        if writes:
+            self.settlement.begin()
+            batch, states = self._begin([])
+            batch.facts = {write.key: write for write in writes}
+            await self._finish(batch, states)
+        for key, (request, letters) in due.items():
+            taken = LETTERS_AT_ONCE
+            while taken == LETTERS_AT_ONCE and not parking.paused:
+                self.settlement.begin()
+                batch, states = self._begin([])
+                states.partition = key.partition
+                taken = parking.redrive(key, request, letters, batch, states, self._fold_letter)
+                await self._finish(batch, states)
+
+    async def _finish(self, batch: Batch, states: BatchStates) -> None:
+        self._send(batch, states)
+        batch.folded_at = time.perf_counter()
+        await self.settlement.hand_over(batch)
+
+    def _fold_letter(self, letter: DeadLetter, states: BatchStates) -> Exception | None:
+        try:
+            read = self._folds.read(letter, redriven=True)
+        except (RegistryUnavailable, UnknownSchemaId) as error:
+            raise Later(str(error)) from error
+        except TradewireError as error:
+            return error
+        return self._fold_one(read, states)
 
     def _fold_one(self, read: Read, states: BatchStates) -> Exception | None:
         try:

@@ -22,6 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service, ServiceT
 
+from tradewire.core.errors import TradewireError
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import _aiokafka_on_uvloop
@@ -121,6 +122,10 @@ class WorkerConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._engine.forget()
+        try:
+            await self._engine.take_over(tp for tp in assigned if not self._is_changelog_tp(tp))
+        except TradewireError as error:
+            self._engine.leave(f"it cannot be learned what is parked: {error}")
         await super().on_partitions_assigned(assigned, generation_id)
 
     # --- handing out records

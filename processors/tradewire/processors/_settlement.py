@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from tradewire.processors._batch import Batch, StateStore, WrittenState
 from tradewire.processors._outbox import Outbox
 from tradewire.processors.ledger import Ledger
 from tradewire.processors.metrics import WorkerMetrics
+from tradewire.processors.parking.facts import Write
+from tradewire.processors.records import Forward
 from tradewire.processors.tables import Table
 
 # Batches between fold and settlement. More would only add latency: the producer is busy with two.
@@ -43,6 +45,7 @@ class Settlement:
         self._busy = 0
         self._done = asyncio.Condition()
         self.task: asyncio.Task[None] | None = None
+        self.facts_of: Callable[[Iterable[Write]], list[Forward]] = lambda _: []
 
     def begin(self) -> None:
         """A batch is begun: ``drained`` waits for it until it is settled or ``end`` is called."""
@@ -97,6 +100,8 @@ class Settlement:
             self.send(batch, batch.deferred)
             await batch.delivery.wait(batch.sent)
         self._store_states(batch)
+        if batch.facts:
+            await self._send_facts(batch)
         for claim in batch.claims:
             self.ledger.settle(claim)
         self.settled_number = batch.number
@@ -105,6 +110,14 @@ class Settlement:
         for topic, count in batch.outputs.items():
             self._metrics.outputs.labels(topic).inc(count)
         await self.end()
+
+    async def _send_facts(self, batch: Batch) -> None:
+        """The states of parked keys: after everything that they say is done, in a delivery of their own."""
+        delivery, records = self._outbox.delivery(), self.facts_of(batch.facts.values())
+        for record in records:
+            self._outbox.forward(delivery, record)
+            batch.outputs[record.topic] += 1
+        await delivery.wait(len(records))
 
     def _store_states(self, batch: Batch) -> None:
         by_place: dict[tuple[str, int], tuple[Table, list[tuple[bytes, bytes | None]]]] = {}

@@ -104,14 +104,20 @@ class Folds:
         self._projects_orders = ORDER.name in duties.projections
         self._projects_positions = POSITION.name in duties.projections
 
-    def read(self, record: RawRecord) -> Read:
+    def read(self, record: RawRecord, *, redriven: bool = False) -> Read:
         """Takes a record apart, as far as its folds will ask.
+
+        A ``redriven`` record comes behind later ones of its partition that are of other keys. States that are fed by
+        several keys know it by a source of its own, or they would take it for one that they have applied.
 
         Raises:
             MalformedRecord: the record is at fault.
             UnknownSchemaId, RegistryUnavailable: it may be fine; keep it and try again.
         """
         at = At(self._source_of(record.topic, record.partition), record.offset)
+        apart = At(_source_apart(at, record.key), at.offset) if redriven else at
+        if record.key is None:
+            at = apart
         if record.topic == STEPS_TOPIC:
             return Read(record, at, at, None, self._codec.decode(record.value).data)
         envelope = decode_headers(record.headers, fallback_time_ns=record.timestamp * _NS_PER_MS)
@@ -121,7 +127,7 @@ class Folds:
             if decoded.type != envelope.type:
                 raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {decoded.type}")
             data = decoded.data
-        origin = _origin(record) if record.topic in _KEYED_ANEW else at
+        origin = _origin(record) if record.topic in _KEYED_ANEW else apart
         return Read(record, at, origin, envelope, data)
 
     def fold(self, read: Read, states: States) -> None:
@@ -289,6 +295,11 @@ def _key(read: Read, envelope: Envelope) -> str:
         raise MalformedRecord(f"the key is not UTF-8: {key[:64]!r}") from error
 
 
+def _source_apart(at: At, key: bytes | None) -> str:
+    """The source of a redriven record: its key's own, or that of itself alone."""
+    return f"{at.source}!@{at.offset}" if key is None else f"{at.source}!{key.decode(errors='replace')}"
+
+
 def _fill(read: Read, key: str) -> Forward:
     """The fill as it was read, under the key of its position; ``tradewire_position`` says where it lies."""
     return Forward(
@@ -298,7 +309,7 @@ def _fill(read: Read, key: str) -> Forward:
         [
             *read.record.headers,
             (PARTITION_KEY_HEADER, key.encode()),
-            (POSITION_HEADER, f"{read.at.source}:{read.at.offset}".encode()),
+            (POSITION_HEADER, f"{read.origin.source}:{read.origin.offset}".encode()),
         ],
     )
 

@@ -33,13 +33,14 @@ from tradewire.processors._faust_app import WorkerApp
 from tradewire.processors._faust_store import FaustStore, declare_table
 from tradewire.processors._outbox import Outbox
 from tradewire.processors._recovery import RecoveryWatch
-from tradewire.processors.dead_letters import topic_of
+from tradewire.processors._worker_parking import WorkerParking
 from tradewire.processors.duties import Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
 from tradewire.processors.liveness import Progress
 from tradewire.processors.metrics import WorkerMetrics
+from tradewire.processors.parking.topics import parking_topics
 from tradewire.processors.patterns import Patterns
 from tradewire.processors.tables import (
     FILLS_TOPIC,
@@ -64,7 +65,6 @@ DRAIN_SHARE: Final = 0.5
 _DERIVED_DOMAINS: Final = frozenset({"flows", "flow", "patterns", "readmodel", "positions", "deadletter", "commands"})
 # What the worker writes for itself to read.
 _OWN_SOURCES: Final = (STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
-DEAD_LETTER_RETENTION_MS: Final = 30 * 24 * 3_600 * 1_000
 
 
 def source_topics(topics: Topics) -> list[str]:
@@ -95,11 +95,7 @@ def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
     missing = [name for name in _written() if name not in topics]
     if missing:
         raise ProcessingError(f"the file of topics does not declare {', '.join(missing)}, which the worker writes")
-    letters = topic_of(group)
-    return {name: topics[name] for name in _written()} | {
-        letters: topics.get(letters)
-        or Topic(letters, "deadletter", key="as in the source topic", retention_ms=DEAD_LETTER_RETENTION_MS)
-    }
+    return {name: topics[name] for name in _written()} | parking_topics(group, topics)
 
 
 def _written() -> list[str]:
@@ -179,6 +175,13 @@ class Worker:
             )
         session_s = settings.worker.session_timeout_ms / 1000
         self._outbox = Outbox(settings.kafka, leave, confirm_timeout_s=session_s * CONFIRM_SHARE)
+        self._parking = WorkerParking(
+            settings.kafka,
+            group,
+            partitions,
+            parked_per_key_max=settings.worker.parked_per_key_max,
+            metrics=metrics.parking,
+        )
         self.app.engine = Engine(
             folds,
             self._outbox,
@@ -186,6 +189,7 @@ class Worker:
             group=group,
             metrics=metrics,
             leave=leave,
+            parking=self._parking,
             deadline_grace_ms=settings.worker.deadline_grace_ms,
             unknown_schema_wait_ms=settings.worker.unknown_schema_wait_ms,
         )
@@ -238,6 +242,7 @@ class Worker:
 
     def _on_committed(self, offsets: Mapping[Any, int], lags: Mapping[Any, int]) -> None:
         self._progress.committed({f"{tp.topic}:{tp.partition}": offset for tp, offset in offsets.items()})
+        self._parking.committed({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
         for tp, offset in offsets.items():
             self._metrics.committed_offset.labels(tp.topic, tp.partition).set(offset)
             self._metrics.lag.labels(tp.topic, tp.partition).set(lags[tp])
@@ -254,6 +259,7 @@ class Worker:
         recovery = asyncio.create_task(RecoveryWatch(self.app, self._progress, self._metrics.schema_waits).run())
         await self.app.start()
         sweeper = asyncio.create_task(self.app.engine.sweep_forever())
+        redriver = asyncio.create_task(self.app.engine.redrive_forever())
         _log.info("worker runs", group=self._settings.worker.group)
         crashed = asyncio.create_task(self.app._crashed.wait())
         stopped = asyncio.create_task(stop.wait())
@@ -268,6 +274,7 @@ class Worker:
         self.app.consumer.stop_flow()
         await self.app.engine.drained(STOP_TIMEOUT_S / 2)
         sweeper.cancel()
+        redriver.cancel()
         recovery.cancel()
         await self.app.consumer.commit()
         self._outbox.close(STOP_TIMEOUT_S / 4)
