@@ -47,6 +47,12 @@ def _sink(settings: Settings, options: Options) -> Any:
     return SinkStudy(settings, options)
 
 
+def _sink_latency(settings: Settings, options: Options) -> Any:
+    from benchmarks.sink_paced import SinkLatencyStudy
+
+    return SinkLatencyStudy(settings, options)
+
+
 def _projection(settings: Settings, options: Options) -> Any:
     from benchmarks.projection import ProjectionStudy
 
@@ -76,6 +82,7 @@ STUDIES: Final[dict[str, Callable[[Settings, Options], Any]]] = {
     "publish_latency": _publish_latency,
     "publish_wire": _publish_wire,
     "sink": _sink,
+    "sink_latency": _sink_latency,
     "projection": _projection,
     "worker_latency": _worker_latency,
     "replay": _replay,
@@ -89,7 +96,7 @@ _PART_OF: Final = {
     "encode": "codec",
     "decode": "codec",
 }
-_NEED_ENGINE: Final = frozenset({"sink", "replay"})
+_NEED_ENGINE: Final = frozenset({"sink", "sink_latency", "replay"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
