@@ -123,6 +123,25 @@ def test_external_data_join_a_query(client: Client) -> None:
     assert client.raw_query("SELECT count() FROM people", external_data=data) == b"2\n"
 
 
+def test_external_data_are_read_under_the_settings_of_the_query(client: Client) -> None:
+    """Rows that cannot be read are left out when the query allows it, also when it may not write."""
+    data = ExternalData(
+        file_name="films.csv", data=b"Alien,1979\nHeat,soon\n", fmt="CSV", structure="name String, y Int32"
+    )
+    with pytest.raises(DatabaseError) as refused:
+        client.query("SELECT name FROM films", external_data=data)
+    assert refused.value.code == 117
+    settings = {"input_format_allow_errors_num": 1, "readonly": 2}
+    assert client.query("SELECT name FROM films", external_data=data, settings=settings).result_rows == [("Alien",)]
+
+
+def test_a_column_may_be_called_like_a_keyword(client: Client) -> None:
+    """Also right before the FORMAT that the library adds."""
+    sql = "SELECT number AS table, 1 AS from FROM numbers(3) ORDER BY from, table"
+    assert client.query(sql).result_rows == [(0, 1), (1, 1), (2, 1)]
+    assert client.raw_query("SELECT 7 AS by ORDER BY by", fmt="CSV") == b"7\n"
+
+
 def test_raw_insert_takes_bytes_and_streams(client: Client) -> None:
     """The sink's way, with its settings."""
     client.command("CREATE OR REPLACE TABLE raw (a Int64) ENGINE = MergeTree ORDER BY a")

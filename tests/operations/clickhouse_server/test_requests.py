@@ -82,6 +82,20 @@ def test_an_engine_message_becomes_code_text_and_name() -> None:
     assert from_engine(RuntimeError("what?")).code == 1002
 
 
+def test_an_error_within_an_error_is_told_once_and_names_no_file_of_ours() -> None:
+    """A client that sent rows is told of its rows."""
+    error = from_engine(
+        RuntimeError(
+            "Code: 27. DB::Exception: Code: 27. DB::Exception: Cannot parse input: (at row 2)\n: (in file/uri"
+            " /dev/fd/31): While executing CSVRowInputFormat: While executing File: data for INSERT was parsed from file."
+            " (CANNOT_PARSE) (version 26.9.2.1). (CANNOT_PARSE)"
+        )
+    )
+    assert error.message == (
+        "Code: 27. DB::Exception: Cannot parse input: (at row 2)\n: While executing CSVRowInputFormat. (CANNOT_PARSE)"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "status"), [(62, 400), (60, 404), (81, 404), (115, 404), (516, 403), (497, 403), (159, 408), (395, 500)]
 )

@@ -38,6 +38,11 @@ def test_tokens_lie_in_order_inside_any_bytes(sql: bytes) -> None:
         (b"SELECT * FROM format t", b"SELECT * FROM format t", None, b""),
         (b"SELECT (SELECT 1 FORMAT CSV)", b"SELECT (SELECT 1 FORMAT CSV)", None, b""),
         (b"SELECT 1 /* FORMAT CSV */", b"SELECT 1 /* FORMAT CSV */", None, b""),
+        (b"SELECT 1 AS table ORDER BY table FORMAT JSON", b"SELECT 1 AS table ORDER BY table ", "JSON", b""),
+        (b"SELECT * FROM table FORMAT CSV", b"SELECT * FROM table ", "CSV", b""),
+        (b"SELECT 2 * from, t.by FORMAT CSV", b"SELECT 2 * from, t.by ", "CSV", b""),
+        (b"SELECT t.* FROM format t", b"SELECT t.* FROM format t", None, b""),
+        (b"SELECT 1 + format f", b"SELECT 1 + format f", None, b""),
         (
             b"WITH insert AS (SELECT 1) SELECT * FROM insert",
             b"WITH insert AS (SELECT 1) SELECT * FROM insert",

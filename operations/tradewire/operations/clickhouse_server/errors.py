@@ -11,6 +11,13 @@ from tradewire.core.errors import TradewireError
 
 _CODE: Final = re.compile(r"Code: (\d+)\. ")
 _VERSION_TAIL: Final = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\s*$")
+# An exception that the embedded engine wraps into another comes with code, name and version twice.
+_WRAPPED_HEAD: Final = re.compile(r"(?:Code: \d+\. )?(?:DB::Exception: (?:Code: \d+\. )?)+")
+_WRAPPED_TAIL: Final = re.compile(r"\.?\s*\([A-Z][A-Z0-9_]+\) \(version [^()]*(?:\([^()]*\))?\)\.?$")
+# What only tells by which file this process hands data to the engine: a server's client sent no file.
+_OUR_FILE: Final = re.compile(
+    r": \(in file/uri /dev/fd/\d+\)|: While executing File\b|: data for INSERT was parsed from file"
+)
 
 # The names this package raises itself; every other code comes out of the engine with its own name.
 NAMES: Final[dict[int, str]] = {
@@ -96,11 +103,13 @@ def _parse(text: str) -> _Parsed | None:
     if found is None:
         return None
     code = int(found.group(1))
-    rest = _VERSION_TAIL.sub("", text[found.end() :].strip()).removeprefix("DB::Exception: ")
+    rest = _VERSION_TAIL.sub("", text[found.end() :].strip())
     name = None
     tail = re.search(r"\s*\(([A-Z][A-Z0-9_]+)\)$", rest)
     if tail is not None:
         name, rest = tail.group(1), rest[: tail.start()]
+    head = _WRAPPED_HEAD.match(rest)
+    rest = _OUR_FILE.sub("", _WRAPPED_TAIL.sub(".", rest[head.end() :] if head is not None else rest))
     return _Parsed(code, rest, name)
 
 

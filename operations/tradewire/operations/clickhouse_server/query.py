@@ -280,6 +280,9 @@ class Query:
             handle.use(ask.database)
         for role in ask.roles:
             handle.query(f"SET ROLE {quote_identifier(role)}".encode())
+        if self._external:
+            # How their files are read is a matter of settings, and no table can be made once reading is all there is.
+            handle.set({name: value for name, value in settings.items() if name != "readonly"})
         for table in self._external:
             multipart.create(handle, table, self._engine.temporary)
         if ask.read_only and not self._owned_by_session:

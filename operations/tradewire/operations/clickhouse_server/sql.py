@@ -150,22 +150,43 @@ class _Format(NamedTuple):
     end: int
 
 
-_NOT_BEFORE_FORMAT: Final = (b"FROM", b"JOIN", b"AS", b"SELECT", b"INTO", b"TABLE", b"BY")
+# Words after which an operand must come. They are names themselves where an operand must come already (ORDER BY table).
+_BEFORE_OPERAND: Final = frozenset(
+    b"FROM JOIN AS BY INTO TABLE WHERE PREWHERE HAVING QUALIFY ON USING IN LIKE ILIKE BETWEEN AND OR DIV MOD WHEN THEN"
+    b" ELSE WITH LIMIT OFFSET".split()
+)
+_NEVER_OPERANDS: Final = frozenset((b"SELECT", b"DISTINCT", b"NOT"))
 
 
 def _trailing_format(everything: list[Token]) -> _Format | None:
-    """The FORMAT clause that ends a statement, settings after it allowed."""
-    for index in range(len(everything) - 2, 0, -1):
-        token, name = everything[index], everything[index + 1]
-        if token.depth or not token.is_word(b"FORMAT") or name.kind not in ("word", "quoted"):
-            continue
-        before = everything[index - 1]
-        if before.is_word(*_NOT_BEFORE_FORMAT) or before.text in (b",", b"."):
-            continue
-        if index + 2 < len(everything) and not everything[index + 2].is_word(b"SETTINGS"):
-            continue
-        return _Format(name.text.strip(b'`"').decode("ascii", "replace"), token.start, name.end)
-    return None
+    """The FORMAT clause that ends a statement, settings after it allowed. A FORMAT where an operand must come is a
+    column or table of that name.
+    """
+    found: _Format | None = None
+    wanted = False
+    for index, token in enumerate(everything[:-1]):
+        name = everything[index + 1]
+        if (
+            not wanted
+            and token.depth == 0
+            and token.is_word(b"FORMAT")
+            and name.kind in ("word", "quoted")
+            and index > 0
+            and (index + 2 == len(everything) or everything[index + 2].is_word(b"SETTINGS"))
+        ):
+            found = _Format(name.text.strip(b'`"').decode("ascii", "replace"), token.start, name.end)
+        wanted = _wants_operand(token, wanted)
+    return found
+
+
+def _wants_operand(token: Token, wanted: bool) -> bool:
+    """Whether an operand must follow a token, ``wanted`` saying the same of the token before it."""
+    if token.kind == "word":
+        word = token.text.upper()
+        return word in _NEVER_OPERANDS or (word in _BEFORE_OPERAND and not wanted)
+    if token.text == b"*":
+        return not wanted
+    return token.kind in ("open", "other")
 
 
 def _refuse_python(everything: list[Token]) -> None:
