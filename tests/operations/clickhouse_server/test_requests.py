@@ -87,8 +87,8 @@ def test_an_error_within_an_error_is_told_once_and_names_no_file_of_ours() -> No
     error = from_engine(
         RuntimeError(
             "Code: 27. DB::Exception: Code: 27. DB::Exception: Cannot parse input: (at row 2)\n: (in file/uri"
-            " /dev/fd/31): While executing CSVRowInputFormat: While executing File: data for INSERT was parsed from file."
-            " (CANNOT_PARSE) (version 26.9.2.1). (CANNOT_PARSE)"
+            " /dev/fd/31): While executing CSVRowInputFormat: While executing File: data for INSERT was parsed"
+            " from file. (CANNOT_PARSE) (version 26.9.2.1). (CANNOT_PARSE)"
         )
     )
     assert error.message == (
