@@ -41,6 +41,12 @@ def _publish_wire(settings: Settings, options: Options) -> Any:
     return WireStudy(settings, options)
 
 
+def _publish_priority(settings: Settings, options: Options) -> Any:
+    from benchmarks.publish_priority import PriorityStudy
+
+    return PriorityStudy(settings, options)
+
+
 def _sink(settings: Settings, options: Options) -> Any:
     from benchmarks.sink import SinkStudy
 
@@ -81,6 +87,7 @@ STUDIES: Final[dict[str, Callable[[Settings, Options], Any]]] = {
     "publish": _publish,
     "publish_latency": _publish_latency,
     "publish_wire": _publish_wire,
+    "publish_priority": _publish_priority,
     "sink": _sink,
     "sink_latency": _sink_latency,
     "projection": _projection,
