@@ -1,8 +1,8 @@
 """``python -m benchmarks.sink_memory [--events 10000000]``: the memory of a sink process over millions of events.
 
 It takes minutes and is no row of ``make bench``: its figure is a curve. The topic is always some hundred thousand
-events ahead, so that buffers are as full as they become. The exit code is 1 if memory grew by more than a tenth from the
-first fifth of the events to the last.
+events ahead, so that buffers are as full as they become. The exit code is 1 if memory grew by more than a tenth from
+the first fifth of the events to the last.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -39,6 +40,9 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
 _DATA_ERRORS: Final = frozenset((6, 26, 27, 32, 33, 38, 41, 49, 69, 72, 117, 131, 321, 349, 407, 441, 469))
 
 
+_PROJECTIONS_FROM: Final = "min_table_rows_to_use_projection_index"
+
+
 class BlockRefused(SinkError):
     """Raised when ClickHouse cannot parse a block; nothing of it is stored. The sink then finds the record at fault."""
 
@@ -50,7 +54,7 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Cli
         ClickHouseUnavailable: nobody answers, or the answer is not ClickHouse's; names host and port.
     """
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=settings.host,
             port=settings.port,
             username=settings.username,
@@ -63,6 +67,10 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Cli
             autogenerate_session_id=False,
             client_name="tradewire",
         )
+        # Below a million rows the engine would read a table whole and not look into its order by flow or aggregate.
+        if _PROJECTIONS_FROM in client.server_settings:
+            client.set_client_setting(_PROJECTIONS_FROM, 0)
+        return client
     except (ClickHouseError, OSError) as error:
         raise _unavailable(settings, error) from error
 
@@ -135,13 +143,18 @@ class Store:
             return str(error)
         return None
 
-    def keep_schema(self, schema_id: int, type: str, version: int, text: str) -> None:
-        """Archives a writer's schema beside the rows; repeating it changes nothing. Raises ClickHouseUnavailable."""
+    def keep_schema(self, key: int | UUID, type: str, version: int, text: str) -> None:
+        """Archives a writer's schema beside the rows, by its id or its GUID; repeating it changes nothing.
+
+        Raises:
+            ClickHouseUnavailable.
+        """
+        table, column, of = ("schemas", "id", "UInt32") if isinstance(key, int) else ("schema_guids", "guid", "UUID")
         self._ask(
             lambda client: client.command(
-                f"INSERT INTO `{self.database}`.schemas (id, type, version, schema) "
-                "SELECT {id:UInt32}, {type:String}, {version:UInt16}, {schema:String}",
-                parameters={"id": schema_id, "type": type, "version": version, "schema": text},
+                f"INSERT INTO `{self.database}`.{table} ({column}, type, version, schema) "
+                f"SELECT {{key:{of}}}, {{type:String}}, {{version:UInt16}}, {{schema:String}}",
+                parameters={"key": key, "type": type, "version": version, "schema": text},
             )
         )
 
