@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from tests.processors.pure import Record
 from tests.processors.running import CONSUMED, Broker, RunningWorker, _LogReader
 from tests.processors.workload import Workload
 from tests.waiting import wait_until
 
+from tradewire.processors.orphans import Orphan, of_worker, recover
+from tradewire.processors.parking.facts import Request
 from tradewire.processors.parking.operating import Operator, Seen
 from tradewire.processors.tables import TABLES
+from tradewire.processors.worker import source_topics
 from tradewire.schemas import Event, encode_headers
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
@@ -96,3 +100,65 @@ def test_a_poisoned_order_waits_alone_and_after_its_redrive_the_read_models_are_
             assert expected[table] == found[table], table
         assert order in found["order"]
         assert 0 == worker.stop()
+
+
+def test_events_that_the_worker_never_processed_are_found_by_its_flows_and_recovered_once(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    broker, group = own_broker, "recoverer"
+    made = Workload(41, "orphan.")
+    worker = RunningWorker(broker, group, tmp_path / "data")
+    with worker:
+        broker.publish(made.events(50))
+        worker.wait_until_done()
+        assert worker.stop() == 0
+        passed_over = list(made.events(30, orders_share=0.5))
+        broker.publish(passed_over)
+        to_the_end(broker, group)
+        worker.start()
+        broker.publish(made.events(20))
+        worker.wait_until_done()
+        operator = Operator(broker.settings.kafka, group, by="test")
+
+        def search() -> set[str]:
+            topics = source_topics(broker.contract.topics)
+            found = of_worker(broker.settings.kafka, broker.contract, group, topics, 1, operator)
+            assert found.unknown == 0
+            orphans.extend(found.orphans)
+            return {(dict(orphan.headers)["ce_id"] or b"").decode() for orphan in found.orphans}
+
+        orphans: list[Orphan] = []
+        assert {event.id for event in passed_over} == search() - {""}
+        requests = [(orphan, Request(str(orphan), orphan.offset, "test", 1, orphan=True)) for orphan in orphans]
+        recover(broker.settings.kafka, operator, requests)
+        seen_when(operator, lambda seen: not seen.keys and len(seen.settled) == len(orphans))
+        worker.wait_until_done()
+        assert set() == search()
+        flows = broker.read_models()["flow"]
+        for event in passed_over:
+            steps = [step["event_id"] for step in flows[event.correlation_id]["steps"]]
+            assert steps.count(event.id) == 1
+        assert 0 == worker.stop()
+
+
+def to_the_end(broker: Broker, group: str) -> None:
+    """What an operator does who resets a group's offsets to the newest."""
+    consumer = Consumer({**broker.settings.kafka.client_config(), "group.id": group})
+    known = consumer.list_topics(timeout=10).topics
+    ends = []
+    for topic in source_topics(broker.contract.topics):
+        for number in known[topic].partitions:
+            place = TopicPartition(topic, number)
+            place.offset = consumer.get_watermark_offsets(place, timeout=10, cached=False)[1]
+            ends.append(place)
+
+    def commit() -> bool:
+        """Refused while the group still has its static member."""
+        try:
+            consumer.commit(offsets=ends, asynchronous=False)
+        except KafkaException:
+            return False
+        return True
+
+    wait_until(commit, within_s=60)
+    consumer.close()

@@ -26,6 +26,7 @@ _GROUPS = {
     "dlq": ("tradewire.operations.commands.dlq", "dlq_app", "Dead letters: list, show, edit, re-drive, discard."),
     "feed": ("tradewire.operations.commands.feed", "feed_app", "Publish market data files or simulated events."),
     "query": ("tradewire.operations.commands.query", "query_app", "Events and statistics out of the history."),
+    "recover": ("tradewire.operations.commands.recover", "recover_app", "Find events that a group never processed."),
     "replay": ("tradewire.operations.commands.replay", "replay_app", "Read stretches of history again, byte for byte."),
     "retention": ("tradewire.operations.commands.retention", "retention_app", "Archive and delete old history."),
     "schemas": ("tradewire.operations.commands.schemas", "schemas_app", "The event contract: check and register."),

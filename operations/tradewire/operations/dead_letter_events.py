@@ -10,6 +10,7 @@ from typing import Any
 
 from tradewire.core.settings import Settings
 from tradewire.operations.letter_views import header_text, plain, position_text
+from tradewire.processors.orphans import Orphan
 from tradewire.processors.parking.facts import Edit, ParkedKey, Request
 from tradewire.processors.parking.operating import KeySeen
 from tradewire.processors.parking.reading import DeadLetter
@@ -72,6 +73,21 @@ def requested(group: str, seen: KeySeen, request: Request) -> Told:
         "operator": request.by,
     }
     return "system.redrive.requested", data, key_text(seen.key), request.id
+
+
+def orphan_requested(group: str, orphan: Orphan, request: Request) -> Told:
+    """``system.redrive.requested`` of an orphan, which is its only letter. Pure."""
+    name = f"{orphan.topic}:{orphan.partition}:@{orphan.offset}"
+    data = {
+        "group": group,
+        "parked_key": name,
+        "topic": orphan.topic,
+        "partition": orphan.partition,
+        "parked_from": orphan.offset,
+        "letter_count": 1,
+        "operator": request.by,
+    }
+    return "system.redrive.requested", data, name, request.id
 
 
 def tell(settings: Settings, contract: Contract, told: Iterable[Told]) -> None:

@@ -42,7 +42,7 @@ from tradewire.processors._outbox import Outbox
 from tradewire.processors._reading import Abandoned, Reader, ReadOrNot
 from tradewire.processors._settlement import Settlement
 from tradewire.processors._worker_parking import LETTERS_AT_ONCE, LOOK_INTERVAL_S, Later, WorkerParking
-from tradewire.processors.dead_letters import dead_letter
+from tradewire.processors.dead_letters import ORPHAN, dead_letter
 from tradewire.processors.folds import Folds
 from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.metrics import WorkerMetrics
@@ -263,7 +263,7 @@ class Engine:
 
     def _fold_letter(self, letter: DeadLetter, states: BatchStates) -> Exception | None:
         try:
-            read = self._folds.read(letter, redriven=True)
+            read = self._folds.read(letter, redriven=True, late=letter.failure.kind == ORPHAN)
         except (RegistryUnavailable, UnknownSchemaId) as error:
             raise Later(str(error)) from error
         except TradewireError as error:

@@ -39,6 +39,7 @@ from tradewire.processors.parking.metrics import ParkingMetrics
 from tradewire.processors.parking.reading import (
     DeadLetter,
     FactsTail,
+    committed_of,
     committed_or_first,
     in_order,
     read_letters,
@@ -125,7 +126,7 @@ class WorkerParking:
                 (letter.parked_key, letter.offset)
                 for letter in read_letters(self._kafka, self._group, self._letter_partitions, waiting)
             ]
-            begin = dict.fromkeys(ours, 0)
+            begin = {place: max(0, offset) for place, offset in committed_of(self._kafka, self._group, ours).items()}
             if states:
                 begin |= committed_or_first(self._kafka, self._group, {key.source for key in states})
             return begin, states, letters
@@ -186,8 +187,7 @@ class WorkerParking:
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Tells what is committed, so that settled keys can be forgotten with the next look."""
-        if self._parking.keys:
-            self._committed.update(offsets)
+        self._committed.update(offsets)
 
     # --- re-drives
 
@@ -197,7 +197,8 @@ class WorkerParking:
         if self.paused or self._tail is None:
             return {}, []
         facts = self._tail.facts
-        writes = self._parking.committed(self._committed)
+        writes = self._parking.committed(self._committed, facts.requests)
+        writes += self._parking.adopt(facts.requests, facts.states)
         for kind, key in learned:
             heal = self._parking.meet(key, facts.states.get(key)) if kind == "state" else None
             if heal is not None:

@@ -25,6 +25,7 @@ OWN_PREFIX: Final = "tradewire_dlq_"
 MESSAGE_CHARACTERS_MAX: Final = 1_000
 FAILED: Final = "failed"
 PARKED_BEHIND: Final = "parked-behind"
+ORPHAN: Final = "orphan"
 
 
 def topic_of(group: str) -> str:
@@ -37,7 +38,7 @@ class Failure:
     """Why and from where a record is a dead letter, whichever dialect says so. What a dialect does not tell is None.
 
     ``kind`` (ours alone) is ``failed``, or ``parked-behind`` for a record that was never tried because an earlier one
-    of its key had failed. ``timestamp_ms`` is the record's own, which the dead letter's topic stamps anew.
+    of its key had failed, or ``orphan`` for one that the group had never processed. ``timestamp_ms`` is the record's own, which the dead letter's topic stamps anew.
     """
 
     dialect: Dialect

@@ -104,19 +104,20 @@ class Folds:
         self._projects_orders = ORDER.name in duties.projections
         self._projects_positions = POSITION.name in duties.projections
 
-    def read(self, record: RawRecord, *, redriven: bool = False) -> Read:
+    def read(self, record: RawRecord, *, redriven: bool = False, late: bool = False) -> Read:
         """Takes a record apart, as far as its folds will ask.
 
         A ``redriven`` record comes behind later ones of its partition that are of other keys. States that are fed by
-        several keys know it by a source of its own, or they would take it for one that they have applied.
+        several keys know it by a source of its own, or they would take it for one that they have applied. One that is
+        ``late`` comes behind later ones of its own key too.
 
         Raises:
             MalformedRecord: the record is at fault.
             UnknownSchemaId, RegistryUnavailable: it may be fine; keep it and try again.
         """
         at = At(self._source_of(record.topic, record.partition), record.offset)
-        apart = At(_source_apart(at, record.key), at.offset) if redriven else at
-        if record.key is None:
+        apart = At(_source_apart(at, None if late else record.key), at.offset) if redriven else at
+        if late or record.key is None:
             at = apart
         if record.topic == STEPS_TOPIC:
             return Read(record, at, at, None, self._codec.decode(record.value).data)

@@ -2,7 +2,8 @@
 
 - ``state``: a key is parked, how far it was re-driven, or up to where it is settled. Written by the consumer that owns
   the source partition, and by nobody else.
-- ``request``, ``edit``, ``discard``: what an operator wants done. Written by the ``tradewire dlq`` command alone.
+- ``coverage``: how far each source partition was read, and where reading began anew. Written by the owner too.
+- ``request``, ``edit``, ``discard``: what an operator wants done. Written by the ``tradewire`` command alone.
 
 So no key of it has two kinds of writers. A request names the offset from which its key was parked and has an id; the
 state keeps the id that was answered last, so the owner never has to take a request away.
@@ -21,9 +22,9 @@ from tradewire.processors.dead_letters import FAILED
 from tradewire.schemas import Header
 
 Partition = tuple[str, int]
-Kind = Literal["state", "request", "edit", "discard"]
+Kind = Literal["state", "coverage", "request", "edit", "discard"]
 ERROR_CHARACTERS_MAX: Final = 500
-_KINDS: Final[tuple[Kind, ...]] = ("state", "request", "edit", "discard")
+_KINDS: Final[tuple[Kind, ...]] = ("state", "coverage", "request", "edit", "discard")
 
 
 class ParkedKey(NamedTuple):
@@ -74,12 +75,27 @@ class ParkedState:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An operator wants a key re-driven. It concerns the parking that began at ``parked_from`` and no later one."""
+    """An operator wants a key re-driven. It concerns the parking that began at ``parked_from`` and no later one.
+
+    Of an ``orphan`` there is no parking yet: the owner makes one of its letter, which the command has written.
+    """
 
     id: str
     parked_from: int
     by: str
     at_ms: int
+    orphan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a group has committed of one source partition: ranges of offsets, ends exclusive, the last one open.
+
+    ``exact`` says of each whether it was ended in good order; else its end may be some seconds too low.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    exact: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,7 @@ class Discard:
     reason: str = ""
 
 
-Fact = ParkedState | Request | Edit | Discard
+Fact = ParkedState | Coverage | Request | Edit | Discard
 
 
 class Write(NamedTuple):
@@ -143,6 +159,7 @@ def encode_fact(fact: Fact) -> bytes:
 
 _CLASSES: Final[Mapping[Kind, type[Fact]]] = {
     "state": ParkedState,
+    "coverage": Coverage,
     "request": Request,
     "edit": Edit,
     "discard": Discard,
@@ -158,6 +175,8 @@ def decode_fact(kind: Kind, raw: bytes) -> Fact:
             data["value"] = _decoded(data["value"])
             headers = data["headers"]
             data["headers"] = None if headers is None else tuple((name, _decoded(value)) for name, value in headers)
+        if wanted is Coverage:
+            data = {"ranges": tuple((int(lo), int(hi)) for lo, hi in data["ranges"]), "exact": tuple(data["exact"])}
         return wanted(**data)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MalformedRecord(f"a {kind} of the topic of parked keys cannot be read: {error!r}") from error
@@ -181,6 +200,7 @@ class Facts:
 
     def __init__(self) -> None:
         self.states: dict[ParkedKey, ParkedState] = {}
+        self.coverages: dict[ParkedKey, Coverage] = {}
         self.requests: dict[ParkedKey, Request] = {}
         self.edits: dict[ParkedKey, Edit] = {}
         self.discards: dict[ParkedKey, Discard] = {}

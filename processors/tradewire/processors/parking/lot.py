@@ -25,6 +25,7 @@ Records that come while a key is re-driven are parked behind; the re-drive takes
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -32,12 +33,14 @@ from typing import Final
 from confluent_kafka import TopicPartition
 
 from tradewire.core.clock import NS_PER_MS, Clock, SystemClock
+from tradewire.core.errors import KafkaUnavailable
 from tradewire.core.failpoints import failpoint
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors.dead_letters import dead_letter, topic_of
+from tradewire.processors.parking.coverage import advanced, begun
 from tradewire.processors.parking.errors import ParkingFull
-from tradewire.processors.parking.facts import ParkedKey, ParkedState, Partition, reason_of
+from tradewire.processors.parking.facts import Coverage, ParkedKey, ParkedState, Partition, reason_of
 from tradewire.processors.parking.metrics import ParkingMetrics
 from tradewire.processors.parking.reading import (
     DeadLetter,
@@ -58,6 +61,7 @@ _log = get_logger(__name__)
 PARKED_PER_KEY_MAX: Final = 10_000
 # Keys whose letters are in memory at the same time.
 REDRIVES_AT_ONCE: Final = 20
+COVERAGE_INTERVAL_S: Final = 5.0
 
 
 class ParkingLot:
@@ -87,6 +91,8 @@ class ParkingLot:
         self._tail = FactsTail(kafka, group, counts[keys_topic_of(group)])
         self._writer = ConfirmedWriter(kafka, group, counts, confirm_timeout_s)
         self._lock = threading.RLock()
+        self._covered: dict[Partition, Coverage] = {}
+        self._covered_at = time.monotonic()
 
     # --- ownership
 
@@ -110,16 +116,19 @@ class ParkingLot:
                 (letter.parked_key, letter.offset)
                 for letter in read_letters(self._kafka, self.group, self._letter_partitions, waiting)
             ]
-            reached = committed_or_first(self._kafka, self.group, places) if states else dict.fromkeys(places, 0)
+            reached = committed_or_first(self._kafka, self.group, places)
             self._parking.assigned(reached, states, letters)
+            self._cover(reached)
             self._count()
         if waiting:
             _log.warning("keys are parked", group=self.group, keys=len(waiting), letters=len(letters))
 
     def revoked(self, partitions: Iterable[TopicPartition | Partition]) -> None:
         """Gives partitions up. Their open re-drives end with the letter that is being handled."""
+        places = [_place(partition) for partition in partitions]
         with self._lock:
-            self._parking.revoked([_place(partition) for partition in partitions])
+            self._uncover(places)
+            self._parking.revoked(places)
             self._count()
 
     # --- records
@@ -204,8 +213,16 @@ class ParkingLot:
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Tells which source offsets (the next to read) are committed, so that settled keys can be forgotten."""
         with self._lock:
-            for write in self._parking.committed(offsets):
+            for write in self._parking.committed(offsets, self._tail.facts.requests):
                 self._writer.state(write)
+            for place, offset in offsets.items():
+                if place in self._covered:
+                    self._covered[place] = advanced(self._covered[place], offset)
+            now = time.monotonic()
+            if now - self._covered_at > COVERAGE_INTERVAL_S:
+                self._covered_at = now
+                for place, coverage in self._covered.items():
+                    self._writer.fact("coverage", ParkedKey(*place, None), coverage)
 
     # --- re-drives
 
@@ -224,6 +241,8 @@ class ParkingLot:
             self._writer.refuse_broken()
             self._learn(self._tail.poll())
             requests = self._tail.facts.requests
+            for write in self._parking.adopt(requests, self._tail.facts.states):
+                self._writer.state(write)
             due = []
             for key in self._parking.due(requests):
                 due.append(key)
@@ -237,6 +256,7 @@ class ParkingLot:
     def close(self) -> None:
         """Waits for what is written, up to ``confirm_timeout_s``, and closes the clients."""
         with self._lock:
+            self._uncover(list(self._covered))
             self._writer.close()
             self._tail.close()
             if self._metrics is not None:
@@ -304,6 +324,31 @@ class ParkingLot:
                 self._writer.confirm(f"the state of {key}")
                 self._count("failed")
                 _log.error("re-drive failed", group=self.group, key=str(key), reason=said)
+
+    # --- coverage
+
+    def _cover(self, reached: Mapping[Partition, int]) -> None:
+        """Writes down where partitions are read from: ahead of where they were left, something was passed over."""
+        for place, begin in reached.items():
+            coverage = begun(self._tail.facts.coverages.get(ParkedKey(*place, None)), begin)
+            self._covered[place] = coverage
+            self._writer.fact("coverage", ParkedKey(*place, None), coverage)
+
+    def _uncover(self, places: list[Partition]) -> None:
+        """Writes down how far partitions are committed that are let go."""
+        ours = [place for place in places if place in self._covered]
+        if not ours:
+            return
+        try:
+            committed = committed_or_first(self._kafka, self.group, ours)
+        except KafkaUnavailable as error:
+            _log.warning("how far partitions are committed cannot be written down", reason=str(error))
+            committed = {}
+        for place in ours:
+            coverage = self._covered.pop(place)
+            if place in committed:
+                coverage = advanced(coverage, committed[place], exact=True)
+                self._writer.fact("coverage", ParkedKey(*place, None), coverage)
 
     # --- Kafka
 

@@ -107,12 +107,12 @@ class Operator:
         self.by = by
         self._kafka = kafka
         self._clock = clock or SystemClock()
-        self._partitions = found_topics(kafka, group)
+        self.partitions = found_topics(kafka, group)
 
     def look(self) -> Seen:
         """Reads both topics to their ends. Raises KafkaUnavailable."""
         return seen_of(
-            self.group, self._facts(), read_letters(self._kafka, self.group, self._partitions[topic_of(self.group)])
+            self.group, self.facts(), read_letters(self._kafka, self.group, self.partitions[topic_of(self.group)])
         )
 
     def requests(self, keys: Iterable[KeySeen]) -> list[tuple[KeySeen, Request]]:
@@ -131,7 +131,7 @@ class Operator:
         Raises:
             ParkingUnconfirmed: it is not known which requests stand; repeat it.
         """
-        with _Writing(self._kafka, self.group, self._partitions) as writer:
+        with _Writing(self._kafka, self.group, self.partitions) as writer:
             for seen, request in requests:
                 writer.fact("request", seen.key, request)
 
@@ -141,13 +141,13 @@ class Operator:
         Raises:
             ParkingUnconfirmed: it is not known which stand; repeat it.
         """
-        with _Writing(self._kafka, self.group, self._partitions) as writer:
+        with _Writing(self._kafka, self.group, self.partitions) as writer:
             for position in positions:
                 writer.fact("discard", position, Discard(self.by, self._now_ms(), reason))
 
     def keep(self, positions: Iterable[ParkedKey]) -> None:
         """Takes discards back that no re-drive has acted on yet. Raises ParkingUnconfirmed."""
-        with _Writing(self._kafka, self.group, self._partitions) as writer:
+        with _Writing(self._kafka, self.group, self.partitions) as writer:
             for position in positions:
                 writer.fact("discard", position, None)
 
@@ -161,20 +161,22 @@ class Operator:
         Raises:
             ParkingUnconfirmed: it is not known whether it stands; repeat it.
         """
-        with _Writing(self._kafka, self.group, self._partitions) as writer:
+        with _Writing(self._kafka, self.group, self.partitions) as writer:
             writer.fact("edit", letter.position, edit)
 
     def prune(self) -> int:
         """Takes away wishes about keys that are not parked any more; returns how many. Raises as ``redrive``."""
-        facts = self._facts()
+        facts = self.facts()
         parked: dict[tuple[str, int], int] = {}
         for key, state in facts.states.items():
             if not state.drained:
                 parked[key.source] = min(parked.get(key.source, state.parked_from), state.parked_from)
         count = 0
-        with _Writing(self._kafka, self.group, self._partitions) as writer:
+        with _Writing(self._kafka, self.group, self.partitions) as writer:
             for key, request in facts.requests.items():
                 held = facts.states.get(key)
+                if request.orphan:
+                    continue  # it says that this one was recovered, and is not to be again
                 if held is None or not is_open(held, request):
                     writer.fact("request", key, None)
                     count += 1
@@ -186,8 +188,9 @@ class Operator:
                 count += 1
         return count
 
-    def _facts(self) -> Facts:
-        tail = FactsTail(self._kafka, self.group, self._partitions[keys_topic_of(self.group)])
+    def facts(self) -> Facts:
+        """The topic of parked keys as it stands. Raises KafkaUnavailable."""
+        tail = FactsTail(self._kafka, self.group, self.partitions[keys_topic_of(self.group)])
         try:
             tail.catch_up()
         finally:

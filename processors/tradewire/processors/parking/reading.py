@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tradewire.core.errors import KafkaUnavailable, MalformedRecord
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
-from tradewire.processors.dead_letters import Failure, original_headers, read_failure, topic_of
+from tradewire.processors.dead_letters import ORPHAN, Failure, original_headers, read_failure, topic_of
 from tradewire.processors.parking.facts import Edit, Facts, Kind, ParkedKey, Partition
 from tradewire.processors.parking.topics import keys_topic_of
 from tradewire.schemas import Header
@@ -56,6 +56,9 @@ class DeadLetter:
 
     @property
     def parked_key(self) -> ParkedKey:
+        """What it waits behind; an orphan waits alone."""
+        if self.failure.kind == ORPHAN:
+            return self.position
         return ParkedKey.of(self.topic, self.partition, self.key, self.offset)
 
     @property
@@ -114,8 +117,12 @@ def reader_config(kafka: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def read_to_end(kafka: KafkaSettings, places: Sequence[TopicPartition]) -> Iterator[Any]:
+def read_to_end(
+    kafka: KafkaSettings, places: Sequence[TopicPartition], ends: Mapping[Partition, int] | None = None
+) -> Iterator[Any]:
     """Messages of partitions, each from its offset to where its end is met, each partition in order.
+
+    ``ends`` are offsets below which to stay, by partition.
 
     Raises:
         KafkaUnavailable: nothing comes for ``READ_TIMEOUT_S``, or the broker refuses.
@@ -135,10 +142,13 @@ def read_to_end(kafka: KafkaSettings, places: Sequence[TopicPartition]) -> Itera
                         continue
                     raise KafkaException(error)
                 until = time.monotonic() + READ_TIMEOUT_S
-                if error is None:
-                    yield message
-                else:
-                    left.discard((message.topic(), message.partition()))
+                place, offset = (str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
+                if error is not None or (ends is not None and offset >= ends[place]):
+                    left.discard(place)
+                    continue
+                yield message
+                if ends is not None and offset + 1 >= ends[place]:
+                    left.discard(place)
             if time.monotonic() > until:
                 raise KafkaUnavailable(f"{kafka.bootstrap_servers} gives nothing for {READ_TIMEOUT_S:.0f} s")
     except KafkaException as error:
@@ -205,8 +215,8 @@ def in_order(letters: Iterable[DeadLetter]) -> dict[ParkedKey, list[DeadLetter]]
     return {key: [by_offset[offset] for offset in sorted(by_offset)] for key, by_offset in found.items()}
 
 
-def committed_or_first(kafka: KafkaSettings, group: str, places: Iterable[Partition]) -> dict[Partition, int]:
-    """Where a group reads on: its committed offset, or the first one there is. Does not join the group.
+def committed_of(kafka: KafkaSettings, group: str, places: Iterable[Partition]) -> dict[Partition, int]:
+    """The committed offsets of a group, -1001 where there is none. Does not join the group.
 
     Raises:
         KafkaUnavailable: the broker does not say within ``READ_TIMEOUT_S``.
@@ -215,12 +225,22 @@ def committed_or_first(kafka: KafkaSettings, group: str, places: Iterable[Partit
     wanted = [TopicPartition(*place) for place in places]
     try:
         found = asked(kafka, lambda: consumer.committed(wanted, timeout=READ_TIMEOUT_S))
-        return {
-            (place.topic, place.partition): place.offset if place.offset >= 0 else _ends(kafka, consumer, place)[0]
-            for place in found
-        }
+        return {(place.topic, place.partition): place.offset for place in found}
     finally:
         consumer.close()
+
+
+def committed_or_first(kafka: KafkaSettings, group: str, places: Iterable[Partition]) -> dict[Partition, int]:
+    """Where a group reads on: its committed offset, or the first one there is. Raises as ``committed_of``."""
+    found = committed_of(kafka, group, places)
+    unknown = [TopicPartition(*place) for place, offset in found.items() if offset < 0]
+    if unknown:
+        consumer = Consumer(reader_config(kafka))
+        try:
+            found |= {(place.topic, place.partition): _ends(kafka, consumer, place)[0] for place in unknown}
+        finally:
+            consumer.close()
+    return found
 
 
 def _ends(kafka: KafkaSettings, consumer: Consumer, place: TopicPartition) -> tuple[int, int]:

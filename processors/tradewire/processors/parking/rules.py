@@ -54,6 +54,8 @@ class Parking:
         self._drained: set[ParkedKey] = set()
         # Per owned partition the offset below which every record was handled, parked or settled.
         self._reached: dict[Partition, int] = {}
+        # Ids of requests for orphans that were seen.
+        self._adopted: set[str] = set()
         self._max = parked_per_key_max
         self._writer = writer
 
@@ -77,6 +79,7 @@ class Parking:
 
     def revoked(self, partitions: Iterable[Partition]) -> None:
         """Forgets what belongs to others now."""
+        self._adopted.clear()
         gone = set(partitions)
         for partition in gone:
             self._reached.pop(partition, None)
@@ -201,6 +204,25 @@ class Parking:
             if self._reached.get(key.source, -1) > state.parked_from:
                 yield key
 
+    def adopt(self, requests: Mapping[ParkedKey, Request], states: Mapping[ParkedKey, ParkedState]) -> list[Write]:
+        """Orphans that an operator wants handled: each becomes a parked record of its own, which holds nothing back.
+
+        ``states`` are those of the topic: one that answered its request stays there, so it is not adopted again.
+        """
+        writes = []
+        for key, request in requests.items():
+            if not request.orphan or key in self.keys or request.id in self._adopted or not self.owns(key.source):
+                continue
+            self._adopted.add(request.id)
+            known = states.get(key)
+            if known is None or known.answered != request.id:
+                state = ParkedState(
+                    key.offset, request.at_ms, 0, "never processed", first=key.offset, writer=self._writer
+                )
+                self._letters[key] = [key.offset]
+                writes.append(Write(key, self._set(key, state)))
+        return writes
+
     def waiting(self, key: ParkedKey) -> list[int]:
         """Source offsets of the letters of a key that a re-drive has not settled, in order."""
         return list(self._letters.get(key, ()))
@@ -252,12 +274,18 @@ class Parking:
         state = replace(state, drained=True, answered=request_id, writer=self._writer)
         return Write(key, self._set(key, state))
 
-    def committed(self, offsets: Mapping[Partition, int]) -> list[Write]:
-        """Settled keys whose last record is committed: their state is not needed any more and goes away."""
+    def committed(
+        self, offsets: Mapping[Partition, int], requests: Mapping[ParkedKey, Request] | None = None
+    ) -> list[Write]:
+        """Settled keys whose last record is committed: their state is not needed any more and goes away.
+
+        That of an orphan is forgotten here and stays in the topic: without it its request would be open again.
+        """
+        asked = requests or {}
         over = [key for key in self._drained if offsets.get(key.source, -1) > self.keys[key].done_to]
         for key in over:
             self._drop(key)
-        return [Write(key, None) for key in over]
+        return [Write(key, None) for key in over if key not in asked or not asked[key].orphan]
 
     def counts(self) -> tuple[int, int]:
         """Keys that are parked, letters that wait."""
