@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradewire.core import UnknownEventType
 from tradewire.processors import RetryPolicy, SubscriptionInvalid, Subscriptions, subscribe
 from tradewire.schemas import Catalogue, Event
 
@@ -188,6 +189,20 @@ def test_a_refused_source_leaves_nothing_half_subscribed() -> None:
     with pytest.raises(SubscriptionInvalid):
         subscriptions.include(Half())
     assert 0 == len(subscriptions)
+
+
+def test_a_type_that_the_check_refuses_is_not_subscribed() -> None:
+    """A subscriber asks so for the topic of each type."""
+
+    def check(type: str) -> None:
+        if type.startswith("risk."):
+            raise UnknownEventType(f"no topic is declared for {type}", type=type)
+
+    subscriptions = Subscriptions(CATALOGUE, check=check)
+    subscriptions.subscribe(ignore, "market.*")
+    with pytest.raises(UnknownEventType, match="no topic is declared for risk"):
+        subscriptions.subscribe(ignore, "*")
+    assert 1 == len(subscriptions)
 
 
 def test_readers_never_see_a_change_half_made() -> None:

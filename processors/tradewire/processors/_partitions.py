@@ -14,8 +14,8 @@ from tradewire.processors.ledger import Claim, Ledger
 from tradewire.schemas import Header
 
 Place = tuple[str, int]
-KAFKA_TIMEOUT_S: Final = 30.0
-_NO_OFFSET: Final = -1001
+# Of one question: librdkafka may miss that the coordinator is known again, and would wait to the end of it.
+KAFKA_TIMEOUT_S: Final = 5.0
 
 
 class EventsGone(ProcessingError):

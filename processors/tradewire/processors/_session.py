@@ -83,6 +83,7 @@ class Session:
             logger=None,
         )
         self._topics: frozenset[str] = frozenset()
+        self._joined_version = -1
         self.owned: dict[Place, OwnedPartition] = {}
         # Kept over rebalances: a partition that comes back finds what this process has done of it.
         self._windows: dict[Place, DedupeWindow] = {}
@@ -124,6 +125,10 @@ class Session:
 
     def _join_topics(self) -> None:
         """Topics are only added: one whose handlers have gone is read on, so that its offsets do not fall behind."""
+        version = self._member.subscriptions.version
+        if version == self._joined_version:
+            return
+        self._joined_version = version
         topics = self._topics | {self._member.contract.topic_of(type) for type in self._member.subscriptions.types}
         if topics != self._topics:
             self._topics = topics
@@ -315,7 +320,9 @@ class Session:
                 return found
             except (KafkaException, KafkaUnavailable) as error:
                 why = error.args[0] if isinstance(error, KafkaException) else error
-                if time.monotonic() > until or self._member.stopping.is_set():
+                if self._member.stopping.is_set():
+                    return []  # they are given back in a moment
+                if time.monotonic() > until:
                     raise KafkaUnavailable(f"where group {self._group} stands cannot be read: {why}") from error
                 _log.warning("waiting for where the group stands", group=self._group, error=str(why))
                 self._member.stopping.wait(_AWAY_S)

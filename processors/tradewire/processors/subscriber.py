@@ -83,13 +83,14 @@ class Subscriber:
 
         Raises:
             SubscriptionInvalid: a handler has a pattern that matches nothing, or takes no event.
+            UnknownEventType: no topic is declared for a type that it matches.
             SettingsError: the group has no name.
         """
         if not group:
             raise SettingsError("a subscriber needs the name of its group: members of one group share the events")
         self.group = group
         contract = contract or Contract.load(settings)
-        self.subscriptions = Subscriptions(contract.catalogue, *handlers)
+        self.subscriptions = Subscriptions(contract.catalogue, *handlers, check=contract.topic_of)
         self.ready = threading.Event()
         self.failure: BaseException | None = None
         self._parked_per_key_max = parked_per_key_max
@@ -119,6 +120,7 @@ class Subscriber:
 
         Raises:
             SubscriptionInvalid: as for ``Subscriptions.subscribe``.
+            UnknownEventType: no topic is declared for a type that a pattern matches.
         """
         return self.subscriptions.subscribe(handler, *patterns, **options)
 

@@ -65,6 +65,10 @@ class SubscriberMetrics:
             ["group"],
             registry=registry,
         )
+        self.parking = ParkingMetrics(registry)
+        self._add_gauges(registry)
+
+    def _add_gauges(self, registry: CollectorRegistry) -> None:
         place = ["group", "topic", "partition"]
         self.committed_offset = Gauge(
             "tradewire_subscriber_committed_offset", "Offset last committed.", place, registry=registry
@@ -90,8 +94,6 @@ class SubscriberMetrics:
             ["group"],
             registry=registry,
         )
-
-        self.parking = ParkingMetrics(registry)
 
     @staticmethod
     def of(registry: CollectorRegistry = REGISTRY) -> SubscriberMetrics:

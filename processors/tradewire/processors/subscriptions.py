@@ -92,10 +92,16 @@ def subscribe(
 
 
 class Subscriptions:
-    """The handlers of one service, by event type. Thread-safe; ``of`` takes no lock and may be called per event."""
+    """The handlers of one service, by event type. Thread-safe; ``of`` takes no lock and may be called per event.
 
-    def __init__(self, catalogue: Catalogue, *sources: object) -> None:
+    ``check`` is asked about each event type that is to be subscribed, and refuses it by what it raises. ``version`` is
+    another after each change.
+    """
+
+    def __init__(self, catalogue: Catalogue, *sources: object, check: Callable[[str], object] | None = None) -> None:
         self._catalogue = catalogue
+        self._check = check
+        self.version = 0
         self._lock = threading.Lock()
         # Replaced whole, never changed: readers need no lock. In order of subscription.
         self._held: tuple[Subscription, ...] = ()
@@ -159,11 +165,15 @@ class Subscriptions:
         name = options.name or _name_of(handler)
         _refuse_uncallable(handler, name)
         takes_replayed = not options.side_effects if options.replayed is None else options.replayed
+        types = frozenset(type for pattern in options.patterns for type in self._matched(pattern))
+        if self._check is not None:
+            for type in sorted(types):
+                self._check(type)
         return Subscription(
             name,
             handler,
             options.patterns,
-            frozenset(type for pattern in options.patterns for type in self._matched(pattern)),
+            types,
             options.side_effects,
             takes_replayed,
             options.retry,
@@ -194,6 +204,7 @@ class Subscriptions:
                     for is_replayed in (False, True) if subscription.takes_replayed else (False,):
                         by_type[type, is_replayed] = (*by_type.get((type, is_replayed), ()), subscription)
             self._held, self._by_type = held, by_type
+            self.version += 1
 
 
 def _check_patterns(patterns: Sequence[Any]) -> None:
