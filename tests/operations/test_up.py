@@ -34,6 +34,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "CLICKHOUSE__PORT": clickhouse,
         "GATEWAY__PORT": gateway,
         "WORKER__METRICS_PORT": worker,
+        "WORKER__STANDING_MS_MAX": 5_000,
         "SINK__METRICS_PORT": sink,
     }
     for name, value in values.items():
@@ -99,6 +100,11 @@ def test_data_survive_a_restart_and_the_stack_can_be_watched_and_ended(stack: Se
         os.kill(part(stack, "clickhouse"), signal.SIGKILL)
         wait_until(lambda: restarts(stack, "clickhouse") == 1 and state(stack) == "ready", within_s=60)
         assert EVENTS == stored(stack)
+
+        # A worker that hangs is as dead as a dead one: its commits stand under what comes in.
+        os.kill(part(stack, "worker"), signal.SIGSTOP)
+        assert 0 == tradewire("feed", "simulate", "--events", "100").returncode
+        wait_until(lambda: restarts(stack, "worker") == 1 and state(stack) == "ready", within_s=120)
         assert 0 == tradewire("down").returncode
         assert 0 == second.wait(60)
 

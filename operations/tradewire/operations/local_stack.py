@@ -161,7 +161,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             ended=watched.ended,
             depends_on=("setup",),
             ports={"metrics": worker_port},
-            hang_timeout_s=15.0,
+            hang_timeout_s=8.0,
         ),
         Part(
             name="sink",
