@@ -309,6 +309,48 @@ def test_a_full_spool_refuses_and_drops_nothing(tmp_path: Path, trade: dict[str,
     assert (outcome.published, outcome.unknown, outcome.in_spool) == (published, 0, published)
 
 
+def test_a_full_disk_refuses_drops_nothing_and_goes_on_when_there_is_room(
+    settings: Settings, reader: Reader, tmp_path: Path
+) -> None:
+    """SpoolFull quotes the disk's error; every accepted event, before and after, arrives once and in order.
+
+    The disk is full for one process by its limit of file size.
+    """
+    run, before = new_id(), reader.ends("market.events")
+    script = f"""
+        import resource
+        from pathlib import Path
+        from tests.producers.test_spool import *
+        publisher = spooling(NOWHERE, Path({str(tmp_path)!r}))
+        publish_numbers(publisher, {run!r}, range(1))
+        wait_until(lambda: publisher.breaker_state == "open" and not publisher.spool.unprotected, within_s=60)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        number, refused = 1, []
+        for _ in range(5_000):
+            try:
+                publish_numbers(publisher, {run!r}, range(number, number + 1))
+                number += 1
+            except SpoolFull as error:
+                refused.append(str(error))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        publish_numbers(publisher, {run!r}, range(number, number + 10))
+        outcome = publisher.close(0)
+        print(number + 10, outcome.in_spool, outcome.unknown, len(refused), refused[0])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=REPO, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    accepted, in_spool, unknown, refused, said = done.stdout.splitlines()[-1].split(maxsplit=4)
+
+    assert (accepted, "0") == (in_spool, unknown)
+    assert int(refused) > 0
+    assert "spool.sqlite: " in said
+    with spooling(settings.kafka.bootstrap_servers, tmp_path) as late:
+        assert late.flush(60) == 0
+    assert arrived(reader, before, run) == once_in_order(run, int(accepted))
+
+
 def test_a_handle_says_that_its_event_is_in_the_spool(tmp_path: Path, trade: dict[str, Any]) -> None:
     """Held by librdkafka or on disk already, at close the handle raises LeftInSpool, which is not to be retried."""
     publisher = spooling(NOWHERE, tmp_path)

@@ -244,6 +244,7 @@ def test_the_metrics_have_the_names_that_dashboards_expect(publisher: Publisher,
         "tradewire_publisher_queue_messages": set(),
         "tradewire_publisher_breaker_state": {"state"},
         "tradewire_publisher_spool_messages": set(),
+        "tradewire_publisher_spool_refused_messages": set(),
         "tradewire_publisher_spool_bytes": set(),
     }.items() <= samples.items()
     assert all(

@@ -66,7 +66,7 @@ class PublisherMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             published, refused, unknown, pending = self._published.copy(), self._refused.copy(), self._unknown, 0
-            states, rows, size = Counter[BreakerState](), 0, 0
+            states, rows, size, set_aside = Counter[BreakerState](), 0, 0, 0
             for publisher in self._open:
                 for route in publisher.routes():
                     published[route.type, route.topic] += route.published
@@ -77,6 +77,7 @@ class PublisherMetrics(Collector):
                 if publisher.spool is not None:
                     rows += publisher.spool.rows
                     size += publisher.spool.size
+                    set_aside += publisher.spool.refused
         taken = CounterMetricFamily(
             "tradewire_published_messages", "Events taken for publishing.", labels=["type", "topic"]
         )
@@ -102,6 +103,9 @@ class PublisherMetrics(Collector):
             breaker.add_metric([state.value], states[state])
         yield breaker
         yield GaugeMetricFamily("tradewire_publisher_spool_messages", "Events in local spools.", value=rows)
+        yield GaugeMetricFamily(
+            "tradewire_publisher_spool_refused_messages", "Events in local spools that Kafka refused.", value=set_aside
+        )
         yield GaugeMetricFamily("tradewire_publisher_spool_bytes", "Bytes of events in local spools.", value=size)
 
 
