@@ -1,7 +1,7 @@
 """Which source offsets a group has dealt with, as far as that can be known: Kafka keeps the newest offset alone.
 
 The owner of a partition writes down where it began to read and, every few seconds and when it lets go in good order,
-how far it has committed. So a commit that jumped (reset by hand, expired, a retention that took what was not read) is
+how far it has committed. So a commit that jumped (reset by hand, a retention that took what was not read) is
 seen as a gap between two ranges. After a crash the end of a range is a few seconds too low: what seems to be a gap may
 have been handled. Pure.
 """
