@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from tests.processors.pure import Record
 from tests.processors.subscribing import NOTICE, WARNING, contract_of
@@ -102,6 +105,24 @@ def test_a_handler_stands_in_the_flow_of_its_event(kind: str) -> None:
     assert [(("flow-1", "id-1"), int("0af7651916cd43dd8448eb211c80319c", 16))] == found
     assert current_correlation() is None
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_each_call_is_a_span_in_the_trace_of_the_publisher(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    rig = Rig()
+    rig.subscriptions.subscribe(lambda event: None, NOTICE, name="fine")
+    rig.subscriptions.subscribe(lambda event: event.data["no such field"], NOTICE, name="fails")
+    rig.handling.attempt(rig.job(rig.record("id-1", ("traceparent", TRACEPARENT.encode()))))
+    fine, fails = exporter.get_finished_spans()
+
+    for span in (fine, fails):
+        assert f"process {TOPIC}" == span.name
+        assert trace.SpanKind.CONSUMER == span.kind
+        assert span.parent is not None and int("b7ad6b7169203331", 16) == span.parent.span_id
+    assert ["fine", "fails"] == [(span.attributes or {})["tradewire.handler"] for span in (fine, fails)]
+    assert [True, False] == [span.status.is_ok for span in (fine, fails)]
 
 
 @pytest.mark.parametrize("value", [b"", b"nonsense", b"\xff\xfe", None, b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"])

@@ -138,7 +138,7 @@ def test_a_full_parking_lot_halts_loudly_and_acknowledges_nothing_more(feed: Fee
         raise ValueError("no such account")
 
     feed.publish(*feed.numbered(["bad"], 5))
-    subscriber = feed.subscriber(picky, parked_per_key_max=3).start()
+    subscriber = feed.subscriber(picky, subscriber={"parked_per_key_max": 3}).start()
     wait_until(lambda: subscriber.failure, within_s=60)
     with pytest.raises(ParkingFull):
         subscriber.close()

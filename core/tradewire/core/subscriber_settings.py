@@ -14,8 +14,9 @@ class SubscriberSettings(Section):
 
     Of each partition at most ``buffer_rows_max`` records wait for a handler, and nothing is read beyond
     ``ahead_rows_max`` offsets after the oldest unfinished one. ``order`` "key" keeps the order of each key, "partition"
-    that of a whole partition. ``begin`` is where a group begins that has no offsets yet. At a rebalance handlers that
-    run get ``revoke_wait_ms`` to end, at the end of the subscriber ``stop_wait_ms``.
+    that of a whole partition. A key with ``parked_per_key_max`` dead letters waiting halts the subscriber. ``begin`` is
+    where a group begins that has no offsets yet. At a rebalance handlers that run get ``revoke_wait_ms`` to end, at the
+    end of the subscriber ``stop_wait_ms``.
     """
 
     concurrency: int = Field(default=4, ge=1, le=256)
@@ -29,6 +30,7 @@ class SubscriberSettings(Section):
     retry_base_ms: int = Field(default=100, ge=1)
     retry_cap_ms: int = Field(default=30_000, ge=1)
     retry_total_ms_max: int = Field(default=120_000, ge=0)
+    parked_per_key_max: int = Field(default=10_000, ge=1)
     unknown_schema_wait_ms: int = Field(default=60_000, ge=0)
     poll_interval_ms_max: int = Field(default=300_000, ge=5_000)
     session_timeout_ms: int = Field(default=10_000, ge=1_000, le=300_000)

@@ -18,7 +18,6 @@ from tradewire.core.settings import Settings
 from tradewire.processors._lanes import HandlerLoop
 from tradewire.processors._session import Membership, Session
 from tradewire.processors.parking import ParkingLot
-from tradewire.processors.parking.lot import PARKED_PER_KEY_MAX
 from tradewire.processors.subscriber_metrics import SubscriberMetrics
 from tradewire.processors.subscriptions import Handler, Subscription, Subscriptions
 from tradewire.schemas import Contract
@@ -71,7 +70,6 @@ class Subscriber:
         contract: Contract | None = None,
         instance_id: str | None = None,
         before_commit: Callable[[], object] | None = None,
-        parked_per_key_max: int = PARKED_PER_KEY_MAX,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         """``handlers`` are what ``subscribe`` has marked: functions, objects, modules. Does not talk to Kafka yet.
@@ -93,7 +91,6 @@ class Subscriber:
         self.subscriptions = Subscriptions(contract.catalogue, *handlers, check=contract.topic_of)
         self.ready = threading.Event()
         self.failure: BaseException | None = None
-        self._parked_per_key_max = parked_per_key_max
         self._stopping = threading.Event()
         self._member = Membership(
             settings,
@@ -238,7 +235,7 @@ class Subscriber:
                 return ParkingLot(
                     member.settings.kafka,
                     self.group,
-                    parked_per_key_max=self._parked_per_key_max,
+                    parked_per_key_max=member.settings.subscriber.parked_per_key_max,
                     topics=member.contract.topics,
                     metrics=member.metrics.parking,
                 )
