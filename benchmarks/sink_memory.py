@@ -32,11 +32,13 @@ from tradewire.sinks.tables import Tables
 
 _DATABASE: Final = "bench_sink_memory"
 _AHEAD: Final = 300_000
+# Until the buffers have been full once.
+_WARM_UP: Final = 300_000
 _SILENCE_S: Final = 120
 
 
 def resident_mib(settings: Settings, events: int) -> tuple[list[float], float]:
-    """Memory after each fiftieth of the events, and events stored per second.
+    """Memory after each fiftieth of the events, which follow a warm-up, and events stored per second.
 
     Raises:
         NotVerified: the sink ended, or stored nothing for two minutes.
@@ -56,8 +58,8 @@ def resident_mib(settings: Settings, events: int) -> tuple[list[float], float]:
     ) as child:
         process, began = psutil.Process(child.pid), time.perf_counter()
         moved = began
-        while stored < events:
-            more = min(_AHEAD - (produced - stored), events - produced)
+        while stored < events + _WARM_UP:
+            more = min(_AHEAD - (produced - stored), events + _WARM_UP - produced)
             for key, value, headers in islice(ready, max(0, more)):
                 while True:
                     try:
@@ -73,12 +75,12 @@ def resident_mib(settings: Settings, events: int) -> tuple[list[float], float]:
             if child.poll() is not None or time.perf_counter() - moved > _SILENCE_S:
                 raise NotVerified(f"{found} of {events} events are stored:\n{child.log_tail()}")
             stored = found
-            while len(curve) < stored // step:
+            while len(curve) < (stored - _WARM_UP) // step:
                 curve.append(process.memory_info().rss / 2**20)
             time.sleep(0.05)
         seconds = time.perf_counter() - began
     store.close()
-    return curve, events / seconds
+    return curve, (events + _WARM_UP) / seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

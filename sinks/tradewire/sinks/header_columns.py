@@ -60,6 +60,11 @@ class _Run:
         return True
 
 
+def _headers(name: str, column: list[bytes | None]) -> list[Header]:
+    first = column[0]
+    return [(name, first)] * len(column) if column.count(first) == len(column) else [(name, value) for value in column]
+
+
 class HeaderColumns:
     """The headers of consecutive records; a sequence of what ``Message.headers()`` gives."""
 
@@ -106,10 +111,8 @@ class HeaderColumns:
         """The headers of each record, as a producer takes them."""
         for run in self._runs:
             if run.names:
-                columns = [
-                    [(name, value) for value in column] for name, column in zip(run.names, run.columns, strict=True)
-                ]
-                yield from map(list, zip(*columns, strict=True))
+                headers = [_headers(name, column) for name, column in zip(run.names, run.columns, strict=True)]
+                yield from map(list, zip(*headers, strict=True))
             else:
                 yield from map(list, run.mixed if run.names is None else [()] * run.rows)
 
@@ -145,6 +148,8 @@ class HeaderColumns:
         return part
 
     def _between(self, first: int, end: int) -> Iterator[_Run]:
+        if first >= end:
+            return
         for at in range(bisect_right(self._ends, first), len(self._runs)):
             run = self._runs[at]
             begins = self._ends[at] - run.rows
