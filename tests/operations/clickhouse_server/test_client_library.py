@@ -114,6 +114,19 @@ def test_a_failing_stream_raises_the_engines_error(client: Client) -> None:
     assert (failed.value.code, failed.value.name) == (60, "UNKNOWN_TABLE")
 
 
+@pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", BR, False])
+def test_the_rows_before_a_failure_are_handed_out(server: Running, compress: str | bool) -> None:
+    """No encoding holds them back until the error, in whose piece the library would drop them."""
+    client = server.client(compress=compress)
+    sql = "SELECT number, sleepEachRow(0.02), throwIf(number = 20) FROM numbers(100)"
+    rows: list[int] = []
+    stream = client.query_rows_stream(sql, settings={"max_block_size": 1})
+    with pytest.raises(StreamFailureError, match="Code: 395"), stream:
+        rows.extend(row[0] for row in stream)
+    assert rows == list(range(len(rows)))
+    assert len(rows) > 0
+
+
 def test_external_data_join_a_query(client: Client) -> None:
     """By form, with parameters in it or in the URL."""
     data = ExternalData(file_name="people.csv", data=b"Ann,1\nBob,2\n", fmt="CSV", structure="name String, id UInt8")

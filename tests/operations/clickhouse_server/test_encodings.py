@@ -68,6 +68,17 @@ def test_what_is_encoded_decodes_to_itself(name: str) -> None:
         unpack.finish()
 
 
+@pytest.mark.parametrize("name", ["zstd", "lz4", "gzip", "deflate", BR])
+@given(parts=st.lists(st.binary(max_size=300), max_size=4))
+def test_after_a_flush_everything_fed_can_be_decoded(name: str, parts: list[bytes]) -> None:
+    """So that rows do not wait for what comes after them; the end is the end as ever."""
+    pack, unpack = encoder(name), decoder(name)
+    for part in parts:
+        assert unpack.feed(pack.feed(part) + pack.flush()) == part
+    assert unpack.feed(pack.finish()) == b""
+    unpack.finish()
+
+
 def test_encodings_are_chosen_in_the_servers_order() -> None:
     """Not in the order of the header; what is refused with q=0 is not chosen."""
     assert choose_encoding("gzip, deflate, lz4") == "lz4"

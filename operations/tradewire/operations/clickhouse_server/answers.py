@@ -50,6 +50,13 @@ class Encoding:
             rest = (step.feed(rest) if rest else b"") + step.finish()
         return rest
 
+    def flush(self) -> bytes:
+        """What the encodings can give up of what they hold; more may follow."""
+        rest = b""
+        for step in self._steps:
+            rest = (step.feed(rest) if rest else b"") + step.flush()
+        return rest
+
     def _feed(self, data: bytes) -> bytes:
         for step in self._steps:
             data = step.feed(data)
@@ -170,6 +177,10 @@ class _Streamed:
 
     async def fail(self, error: ClickHouseError, version: str) -> web.StreamResponse:
         """Tell the error in the stream and break the chunked encoding, so that no client takes the rows for all."""
+        # The rows first, by themselves: clients look through each piece for the error before they take its rows.
+        rest = self._encoding.flush()
+        if rest:
+            await self._response.write(rest)
         block = responses.exception_block(error.body(version), self._tag)
         await self._response.write(await self._encoding.feed(block) + self._encoding.finish())
         if self._request.transport is not None:

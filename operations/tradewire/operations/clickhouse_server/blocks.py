@@ -95,6 +95,9 @@ class BlockEncoder:
         self._pending.clear()
         return last
 
+    def flush(self) -> bytes:
+        return self.finish()
+
 
 def _block(data: bytes) -> bytes:
     packed: bytes = lz4.block.compress(data, store_size=False)

@@ -43,6 +43,9 @@ class Encoder(Protocol):
 
     def finish(self) -> bytes: ...
 
+    def flush(self) -> bytes:
+        """What is held back so far, where the encoding can part with it before its end; more may follow."""
+
 
 class Identity:
     """No encoding."""
@@ -146,16 +149,22 @@ class _Chain:
 
 
 class _LibraryEncoder:
-    """Encoder over a library object with ``compress`` and ``flush``."""
+    """Encoder over a library object with ``compress`` and ``flush``; ``part_way`` is the library's word for a flush
+    that is not the end, where it has one.
+    """
 
-    def __init__(self, compressor: Any) -> None:
+    def __init__(self, compressor: Any, part_way: int | None = None) -> None:
         self._compressor = compressor
+        self._part_way = part_way
 
     def feed(self, data: bytes) -> bytes:
         return bytes(self._compressor.compress(data))
 
     def finish(self) -> bytes:
         return bytes(self._compressor.flush())
+
+    def flush(self) -> bytes:
+        return b"" if self._part_way is None else bytes(self._compressor.flush(self._part_way))
 
 
 class _Lz4Encoder:
@@ -173,6 +182,9 @@ class _Lz4Encoder:
         self._begun = True
         return bytes(begin + self._compressor.flush())
 
+    def flush(self) -> bytes:
+        return b""
+
 
 class _BrotliEncoder:
     def __init__(self, level: int) -> None:
@@ -184,14 +196,19 @@ class _BrotliEncoder:
     def finish(self) -> bytes:
         return bytes(self._compressor.finish())
 
+    def flush(self) -> bytes:
+        return bytes(self._compressor.flush())
+
 
 # In the order in which a server prefers them.
 _ENCODERS: Final[dict[str, Callable[[int], Encoder]]] = {
-    "zstd": lambda level: _LibraryEncoder(zstandard.ZstdCompressor(level=level).compressobj()),
+    "zstd": lambda level: _LibraryEncoder(
+        zstandard.ZstdCompressor(level=level).compressobj(), zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    ),
     "br": lambda level: _BrotliEncoder(level),
     "lz4": lambda level: _Lz4Encoder(),
-    "gzip": lambda level: _LibraryEncoder(zlib.compressobj(level, zlib.DEFLATED, 31)),
-    "deflate": lambda level: _LibraryEncoder(zlib.compressobj(level)),
+    "gzip": lambda level: _LibraryEncoder(zlib.compressobj(level, zlib.DEFLATED, 31), zlib.Z_SYNC_FLUSH),
+    "deflate": lambda level: _LibraryEncoder(zlib.compressobj(level), zlib.Z_SYNC_FLUSH),
     "xz": lambda level: _LibraryEncoder(lzma.LZMACompressor(preset=level)),
     "bz2": lambda level: _LibraryEncoder(bz2.BZ2Compressor(max(1, level))),
 }
