@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradewire.processors import DedupeWindow, Inbox
@@ -15,6 +15,7 @@ from tradewire.processors import DedupeWindow, Inbox
 logs = st.lists(st.sampled_from("abcdefgh"), max_size=80)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(logs, st.integers(0, 20))
 def test_a_record_repeats_the_one_that_its_rule_names(log: list[str], rows: int) -> None:
     """The rule: the id was that of a record at most ``rows`` offsets before, repeats included."""
@@ -26,6 +27,7 @@ def test_a_record_repeats_the_one_that_its_rule_names(log: list[str], rows: int)
         window.advance(offset + 1)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(logs, st.integers(1, 20), st.data())
 def test_a_restart_changes_nothing_of_what_is_found(log: list[str], rows: int, data: st.DataObject) -> None:
     """The next owner reads ``rows`` records before where the last one stopped, and answers as that one would have."""
@@ -42,6 +44,7 @@ def test_a_restart_changes_nothing_of_what_is_found(log: list[str], rows: int, d
         after.remember(id, offset)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(logs, st.integers(1, 20), st.randoms(use_true_random=False))
 def test_work_that_ends_in_another_order_is_remembered_as_well(log: list[str], rows: int, random: object) -> None:
     window, offsets = DedupeWindow(rows), list(range(len(log)))
@@ -54,6 +57,7 @@ def test_work_that_ends_in_another_order_is_remembered_as_well(log: list[str], r
         assert window.repeated(id, newest + rows + 1) is None
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 50), st.integers(1, 500))
 def test_memory_is_bounded_by_the_window(rows: int, records: int) -> None:
     window = DedupeWindow(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -69,6 +69,7 @@ def test_what_is_added_to_a_dropped_unit_waits_for_the_call_that_still_runs() ->
     assert ("a", 3) == queues.take(0)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(units, st.integers())), st.randoms(use_true_random=False))
 def test_items_of_a_unit_come_out_in_the_order_in_which_they_went_in(
     items: list[tuple[str, int]], chance: random.Random
@@ -163,4 +164,4 @@ class QueuesWithDrops(RuleBasedStateMachine):
 
 
 TestQueuesWithDrops = QueuesWithDrops.TestCase
-TestQueuesWithDrops.settings = settings(max_examples=40)
+TestQueuesWithDrops.settings = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradewire.core import KafkaUnavailable, MalformedRecord, RegistryUnavailable
@@ -67,6 +67,7 @@ def test_what_the_policy_names_comes_before_all_rules() -> None:
     assert not policy.is_retriable(KafkaUnavailable("away"))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(policies, st.integers(), st.integers(1, 100), st.floats(0, 2_000))
 def test_a_wait_lies_within_all_bounds(policy: RetryPolicy, seed: int, attempts: int, waited_s: float) -> None:
     decided = policy.after(TimeoutError(), attempts, waited_s, Random(seed))
@@ -80,6 +81,7 @@ def test_a_wait_lies_within_all_bounds(policy: RetryPolicy, seed: int, attempts:
         assert ("attempts" == decided.reason) == (attempts >= policy.attempts_max)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(policies, st.integers())
 def test_a_handler_that_always_fails_is_called_so_often_and_for_so_long(policy: RetryPolicy, seed: int) -> None:
     random, attempts, waited_s = Random(seed), 1, 0.0
@@ -90,6 +92,7 @@ def test_a_handler_that_always_fails_is_called_so_often_and_for_so_long(policy: 
     assert waited_s <= policy.total_ms_max / 1000
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(policies, st.integers(), st.integers(1, 100))
 def test_the_same_seed_gives_the_same_waits(policy: RetryPolicy, seed: int, attempts: int) -> None:
     answers = [policy.after(TimeoutError(), attempts, 0.0, Random(seed)) for _ in range(2)]
@@ -97,6 +100,7 @@ def test_the_same_seed_gives_the_same_waits(policy: RetryPolicy, seed: int, atte
     assert answers[0] == answers[1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(policies, st.integers(1, 100), st.floats(0, 2_000))
 def test_a_permanent_error_is_given_up_at_once(policy: RetryPolicy, attempts: int, waited_s: float) -> None:
     assert GiveUp("permanent") == policy.after(KeyError(), attempts, waited_s, Random(1))

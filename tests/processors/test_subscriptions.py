@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradewire.core import UnknownEventType
@@ -34,6 +34,7 @@ def test_a_pattern_stands_for_all_types_that_it_matches() -> None:
     assert ORDER_TYPES == subscription.types
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*CATALOGUE, "*", "trading.*", "*.order.*", "*.rejected", "m*.t*.*"]), min_size=1))
 def test_a_handler_gets_a_type_if_and_only_if_a_pattern_of_it_matches(patterns: list[str]) -> None:
     subscriptions = Subscriptions(CATALOGUE)
