@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.publish import AIOKAFKA, COLUMNS, FASTSTREAM, LIMIT, MANY, OURS,
 from benchmarks.publish_paced import percentiles
 from benchmarks.report import Run
 from benchmarks.trades import Ready
+from benchmarks.worker_paced import latencies
 from tests.benchmarks.test_report import KEYS
 
 from tradewire.core import Settings
@@ -74,6 +76,7 @@ def test_every_other_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> 
     rows = {row["row"]: row for row in json.loads((tmp_path / "latest.json").read_text())}
     assert {"publish_latency", "publish_wire_lz4", "publish_wire_zstd"} <= set(rows)
     assert {"sink", "projection", "projection_quix", "replay", "encode", "decode"} <= set(rows)
+    assert {"worker_noop", "worker_correlation", "worker_everything"} <= set(rows)
     assert all(list(row) == KEYS for row in rows.values())
     assert rows["replay"]["peer_per_s"] is None
     assert all(row["ours_per_s"] > 0 for row in rows.values())
@@ -95,6 +98,21 @@ def test_percentiles_are_of_all_calls() -> None:
         "call_p999_us": 90.0,
         "call_max_us": 90.0,
     }
+
+
+def test_latencies_leave_the_warm_up_out_and_miss_no_event(tmp_path: Path) -> None:
+    """A worker that folded one event less, or one twice, has no latencies."""
+    file = tmp_path / "times"
+    file.write_bytes(array("q", [9_000_000_000] * 10 + [2_000_000] * 98 + [7_000_000, 30_000_000]).tobytes())
+
+    assert {
+        "event_to_handler_p50_ms": 2.0,
+        "event_to_handler_p99_ms": 30.0,
+        "event_to_handler_p999_ms": 30.0,
+        "event_to_handler_max_ms": 30.0,
+    } == latencies(file, 10, 110)
+    with pytest.raises(NotVerified, match="expected 111, found 110"):
+        latencies(file, 10, 111)
 
 
 def test_growth_is_from_the_first_events_to_the_last() -> None:
