@@ -16,7 +16,6 @@ from tradewire.sinks.tables import NoTarget, Tables
 
 TRADE = Catalogue.load()["market.trade.reported"].latest
 SHAPE = RowShape.of(7, TRADE.type, TRADE.schema)
-GUID: Header = ("__value_schema_id", b"\1" + bytes(range(16)))
 # JSON that nests deeper than Python recurses, and half a surrogate pair: both once ended the sink.
 ENDLESS_TAGS = b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
 HALF_A_PAIR = b'{"a":"\\ud800"}'
@@ -28,28 +27,16 @@ def malformed_of(*records: list[Header]) -> tuple[int, list[tuple[int, str]]]:
     return block.rows, [(malformed.at, malformed.error) for malformed in block.malformed]
 
 
-def test_a_value_without_frame_whose_first_bytes_look_like_one_is_no_row() -> None:
-    """In header mode the value may begin with 0x00 and a number that is some other schema's id."""
-    good = list(record_of(TRADE, 7, 0).headers)
-
-    rows, malformed = malformed_of(good, [*good, GUID], good)
-
-    assert 2 == rows
-    assert [1] == [at for at, _ in malformed]
-    assert "__value_schema_id" in malformed[0][1]
-
-
 def test_an_unframed_value_says_what_its_headers_say_it_is() -> None:
     """The operator reads the fix in the dead letter, not a guess about the first byte."""
     plain = record_of(TRADE, 7, 0)._replace(value=b"\x0cabcdefgh")
     structured = [("content-type", b"Application/CloudEvents+JSON; charset=utf-8")]
-    records = [plain._replace(headers=[GUID]), plain._replace(headers=structured), plain]
+    records = [plain._replace(headers=structured), plain]
 
     errors = [error for _, _, error in split_by_schema(batch_of(records)).malformed]
 
-    assert "prefix" in errors[0]
-    assert "structured mode" in errors[1]
-    assert "0x0c" in errors[2]
+    assert "structured mode" in errors[0]
+    assert "0x0c" in errors[1]
 
 
 @pytest.mark.parametrize("together", [1, 20])

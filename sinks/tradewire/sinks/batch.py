@@ -12,7 +12,7 @@ from tradewire.core import get_logger
 from tradewire.core.errors import ClickHouseUnavailable
 from tradewire.core.failpoints import failpoint
 from tradewire.sinks import metrics
-from tradewire.sinks.container import Block, Malformed, Split, build_block, unreadable
+from tradewire.sinks.container import Block, Malformed, Split, WriterKey, build_block, key_name, unreadable
 from tradewire.sinks.dead_letters import DEAD_COLUMNS, DELETED_COLUMNS, PARKED, TABLE, build_dead, build_deleted
 from tradewire.sinks.protocol import Intent
 from tradewire.sinks.records import RecordColumns
@@ -30,12 +30,12 @@ _SETTLE_MS = 10_000
 class Plan:
     """The records of a batch by where they go. Made before the intent, so that what is unknown then is part of it."""
 
-    groups: dict[int, list[int]] = field(default_factory=dict)
-    targets: dict[int, Target] = field(default_factory=dict)
+    groups: dict[WriterKey, list[int]] = field(default_factory=dict)
+    targets: dict[WriterKey, Target] = field(default_factory=dict)
     deleted: list[int] = field(default_factory=list)
     deleted_table: str | None = None
     malformed: list[Malformed] = field(default_factory=list)
-    dead_schemas: list[int] = field(default_factory=list)
+    dead_schemas: list[int | str] = field(default_factory=list)
 
 
 def plan_parked(batch: RecordColumns) -> Plan:
@@ -46,18 +46,18 @@ def plan_parked(batch: RecordColumns) -> Plan:
 def plan_batch(
     batch: RecordColumns,
     split: Split,
-    resolved: Mapping[int, Target | NoTarget],
+    resolved: Mapping[WriterKey, Target | NoTarget],
     read_model: str | None,
 ) -> Plan:
     """Sorts a batch by target. ``read_model`` is the table of a compacted topic: no value means deleted there."""
     plan = Plan(malformed=split.malformed)
-    for schema_id, indexes in split.by_schema.items():
-        found = resolved[schema_id]
+    for key, indexes in split.by_schema.items():
+        found = resolved[key]
         if isinstance(found, Target):
-            plan.groups[schema_id] = indexes
-            plan.targets[schema_id] = found
+            plan.groups[key] = indexes
+            plan.targets[key] = found
         else:
-            plan.dead_schemas.append(schema_id)
+            plan.dead_schemas.append(key_name(key))
             plan.malformed += [Malformed(index, found.reason, found.error) for index in indexes]
     for index in split.tombstones:
         if read_model is not None and batch.keys[index]:
@@ -80,7 +80,7 @@ class Job:
     replayed: bool
     cancelled: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
-    done_groups: set[int] = field(default_factory=set)
+    done_groups: set[WriterKey] = field(default_factory=set)
     settled: bool = False
 
 
@@ -97,10 +97,10 @@ def write(job: Job, store: Store) -> None:
     if job.replayed and not job.settled:
         store.settle(intent.token_prefix(batch.topic, batch.partition), wait_ms=_SETTLE_MS)
         job.settled = True
-    for schema_id in sorted(plan.groups):
-        if schema_id not in job.done_groups:
-            plan.malformed += _write_group(job, schema_id, store)
-            job.done_groups.add(schema_id)
+    for key in sorted(plan.groups, key=str):
+        if key not in job.done_groups:
+            plan.malformed += _write_group(job, key, store)
+            job.done_groups.add(key)
             failpoint("sink.mid_insert")
     if plan.deleted and plan.deleted_table is not None:
         token = intent.token(batch.topic, batch.partition, "deleted", len(plan.deleted))
@@ -115,13 +115,13 @@ def write(job: Job, store: Store) -> None:
     failpoint("sink.after_insert")
 
 
-def _write_group(job: Job, schema_id: int, store: Store) -> list[Malformed]:
+def _write_group(job: Job, key: WriterKey, store: Store) -> list[Malformed]:
     """Inserts the records of one schema id; returns those that are at fault instead."""
-    batch, target, indexes = job.batch, job.plan.targets[schema_id], job.plan.groups[schema_id]
+    batch, target, indexes = job.batch, job.plan.targets[key], job.plan.groups[key]
     block = build_block(batch, indexes, target.shape)
     at_fault: list[Malformed] = []
     try:
-        _insert_block(job, schema_id, block, store)
+        _insert_block(job, key, block, store)
     except BlockRefused:
         at_fault = unreadable(batch, indexes, target.shape)
         known = {malformed.at for malformed in at_fault}
@@ -130,14 +130,19 @@ def _write_group(job: Job, schema_id: int, store: Store) -> list[Malformed]:
             raise
         known = {malformed.at for malformed in at_fault}
         block = build_block(batch, [at for at in indexes if at not in known], target.shape)
-        _insert_block(job, schema_id, block, store)
+        _insert_block(job, key, block, store)
     return [*at_fault, *block.malformed]
 
 
-def _insert_block(job: Job, schema_id: int, block: Block, store: Store) -> None:
+def _insert_block(job: Job, key: WriterKey, block: Block, store: Store) -> None:
     if block.rows:
-        token = job.intent.token(job.batch.topic, job.batch.partition, schema_id, block.rows)
-        _insert(store, job.plan.targets[schema_id].landing, block.body, token)
+        token = job.intent.token(job.batch.topic, job.batch.partition, _group_name(key), block.rows)
+        _insert(store, job.plan.targets[key].landing, block.body, token)
+
+
+def _group_name(key: WriterKey) -> int | str:
+    """Of one schema id there may be two inserts in a batch: of values with a frame and of values without."""
+    return key if isinstance(key, int) else f"header-{key_name(key)}"
 
 
 def _refused(batch: RecordColumns, indexes: Sequence[int], target: Target, store: Store) -> list[Malformed]:

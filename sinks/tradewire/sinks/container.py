@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import fastavro
 
@@ -21,6 +21,7 @@ from tradewire.core.clock import NS_PER_MS
 from tradewire.core.errors import MalformedRecord
 from tradewire.schemas.codec import FRAME, MAGIC
 from tradewire.schemas.headers import SCHEMA_KEY, Header, decode_headers, is_structured
+from tradewire.schemas.schema_keys import SchemaKey, read_schema_key
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_array, encode_bytes, encode_map
 from tradewire.sinks._columnwise import ColumnwiseRows, NotUniform
 from tradewire.sinks.header_columns import Columns
@@ -28,11 +29,6 @@ from tradewire.sinks.layout import plain_layout
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.row_shape import RowShape, row_head
 
-# ClickHouse parses values by the id in front of them; such a record is kept whole among the dead letters.
-NO_HEADER_MODE: Final = (
-    f"the schema is named in header {SCHEMA_KEY}, not in front of the value: only framed values are stored. Let the "
-    "producer use the default (prefix) schema id serializer"
-)
 _NUMBERS: Final = struct.Struct("<qqq")
 _LITTLE_ENDIAN: Final = struct.Struct("<q")
 # Below this many rows a group that does not fit the fast path is not halved further but read row by row.
@@ -57,19 +53,29 @@ class Block(NamedTuple):
     malformed: Sequence[Malformed]
 
 
+# A schema id in front of the value, or what a header says instead (``tradewire.schemas.schema_keys``).
+WriterKey: TypeAlias = int | SchemaKey
+
+
+def key_name(key: WriterKey) -> int | str:
+    """How a key is named in intents and errors: by its id where it has one."""
+    return key if isinstance(key, int) else key.schema_id if key.schema_id is not None else str(key.guid)
+
+
 @dataclass(slots=True)
 class Split:
-    """A batch by schema id; ``tombstones`` are the records without a value."""
+    """A batch by the schema of its values; ``tombstones`` are the records without a value."""
 
-    by_schema: dict[int, list[int]] = field(default_factory=dict)
+    by_schema: dict[WriterKey, list[int]] = field(default_factory=dict)
     tombstones: list[int] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
 
 
 def split_by_schema(batch: RecordColumns) -> Split:
-    """Reads the frame of every value."""
+    """Reads the frame of every value; where a header names the schema, that header."""
     split = Split()
-    schema_id = _only_schema(batch.values)
+    named = _schema_headers(batch)
+    schema_id = None if named else _only_schema(batch.values)
     if schema_id is not None:
         split.by_schema[schema_id] = list(range(len(batch)))
         return split
@@ -77,6 +83,9 @@ def split_by_schema(batch: RecordColumns) -> Split:
     for index, value in enumerate(batch.values):
         if value is None:
             split.tombstones.append(index)
+            continue
+        if index in named:
+            _split_named(split, index, named[index])
             continue
         try:
             by_prefix[value[:5]].append(index)
@@ -94,6 +103,33 @@ def split_by_schema(batch: RecordColumns) -> Split:
     return split
 
 
+def _schema_headers(batch: RecordColumns) -> dict[int, bytes | None]:
+    """The header that names the schema, by the place of its record; of several the last counts."""
+    found: dict[int, bytes | None] = {}
+    first = 0
+    for rows, names, columns, mixed in batch.headers.runs():
+        if names is None:
+            for at, headers in enumerate(mixed, start=first):
+                for name, value in headers:
+                    if name == SCHEMA_KEY:
+                        found[at] = value
+        elif SCHEMA_KEY in names:
+            column = columns[len(names) - 1 - names[::-1].index(SCHEMA_KEY)]
+            found |= zip(range(first, first + rows), column, strict=True)
+        first += rows
+    return found
+
+
+def _split_named(split: Split, index: int, header: bytes | None) -> None:
+    """Confluent's header mode: the value is Avro with nothing before it, whatever it begins with."""
+    try:
+        key = read_schema_key(header or b"")
+    except MalformedRecord as error:
+        split.malformed.append(Malformed(index, "headers", str(error)))
+        return
+    split.by_schema.setdefault(key, []).append(index)
+
+
 def _only_schema(values: Sequence[bytes | None]) -> int | None:
     """The schema id that all values are framed with, if there is one."""
     try:
@@ -108,15 +144,13 @@ def _only_schema(values: Sequence[bytes | None]) -> int | None:
 def _unframed(batch: RecordColumns, index: int, error: str) -> Malformed:
     """A value without a frame, and what its headers say it is instead."""
     headers: Sequence[Header] = batch.headers[index] or ()
-    if any(name == SCHEMA_KEY for name, _ in headers):
-        error = NO_HEADER_MODE
-    elif any(name == "content-type" and is_structured(value) for name, value in headers):
+    if any(name == "content-type" and is_structured(value) for name, value in headers):
         error += " The header content-type says that it is a CloudEvent in structured mode: write binary mode"
     return Malformed(index, "frame", error)
 
 
 def build_block(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) -> Block:
-    """One container file of the records at ``indexes``, all framed with the schema id of ``shape``.
+    """One container file of the records at ``indexes``, all written with the schema of ``shape``.
 
     The same records give the same bytes, in this process and the next: a repeated insert is the same insert.
     """
@@ -188,8 +222,6 @@ def _build_one(batch: RecordColumns, index: int, shape: RowShape) -> bytes:
     envelope = decode_headers(headers, fallback_time_ns=stamp_ms * NS_PER_MS)
     if shape.type is not None and envelope.type != shape.type:
         raise MalformedRecord(f"header ce_type says {envelope.type}, the schema is of {shape.type}")
-    if envelope.schema_key is not None:
-        raise MalformedRecord(NO_HEADER_MODE, header=SCHEMA_KEY)
     layout, header_values = plain_layout(headers)
     try:
         numbers = _NUMBERS.pack(offset, stamp_ms, envelope.time_ns)
@@ -211,7 +243,7 @@ def _build_one(batch: RecordColumns, index: int, shape: RowShape) -> bytes:
             encode_array(map(encode_bytes, header_values)),
             EMPTY if key is None else SECOND_BRANCH + encode_bytes(key),
             encode_bytes(value),
-            value[5:],
+            value[shape.frame_bytes :],
             numbers[:8],
         )
     )
@@ -221,7 +253,7 @@ def unreadable(batch: RecordColumns, indexes: Sequence[int], shape: RowShape) ->
     """The records whose bytes do not fit their schema, found by decoding each: once ClickHouse has refused a block."""
     found: list[Malformed] = []
     for index in indexes:
-        stream = BytesIO((batch.values[index] or b"")[FRAME.size :])
+        stream = BytesIO((batch.values[index] or b"")[shape.frame_bytes :])
         size = len(stream.getbuffer())
         try:
             fastavro.schemaless_reader(stream, shape.writer, None)

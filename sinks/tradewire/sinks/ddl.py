@@ -75,12 +75,13 @@ class StoredSchema:
     """A writer's schema as the sink stores it. ``topic`` is set for types with a compacted topic of their own.
 
     ``schema_id`` is set where the schema is none of the catalogue's; ``version`` is then what it says of itself, or 0.
+    It is a text where only a GUID is known.
     """
 
     type: str
     version: int
     schema: Mapping[str, Any]
-    schema_id: int | None = None
+    schema_id: int | str | None = None
     topic: str | None = None
     is_breaking: bool = False
 
@@ -162,6 +163,11 @@ def base_statements(database: str, options: TableOptions) -> dict[str, str]:
         "events": _create(f"{at}events", events, _merge_tree("topic, partition, offset", options, settings=_EVENTS)),
         "dead_letters": _create(f"{at}dead_letters", dead_letters, _merge_tree("topic, partition, offset", options)),
         "schemas": _create(f"{at}schemas", schemas, "ENGINE = ReplacingMergeTree(stored_at) ORDER BY id"),
+        "schema_guids": _create(
+            f"{at}schema_guids",
+            ("guid UUID", *schemas[0].split(", ")[1:], *schemas[1:]),
+            "ENGINE = ReplacingMergeTree(stored_at) ORDER BY guid",
+        ),
         **{name: f"CREATE OR REPLACE VIEW {at}{name} AS {select}" for name, select in _views(at).items()},
     }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tradewire.core.errors import MalformedRecord
 from tradewire.schemas.codec import FRAME, MAGIC
-from tradewire.schemas.headers import Header
+from tradewire.schemas.headers import SCHEMA_KEY, Header
+from tradewire.schemas.schema_keys import read_schema_key
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, Container, encode_array, encode_bytes, encode_long
 from tradewire.sinks.container import Malformed
 from tradewire.sinks.layout import plain_layout
@@ -89,13 +91,24 @@ def _origin(headers: Sequence[Header]) -> dict[str, str]:
     }
 
 
+def _schema_id(value: bytes | None, headers: Sequence[Header]) -> int:
+    """The id that the record says it was written with; 0 where it says none, or a GUID."""
+    named = [content for name, content in headers if name == SCHEMA_KEY]
+    if named:
+        try:
+            return read_schema_key(named[-1] or b"").schema_id or 0
+        except MalformedRecord:
+            return 0
+    framed = value is not None and len(value) >= FRAME.size and value[0] == MAGIC
+    return FRAME.unpack_from(value)[1] if framed and value is not None else 0
+
+
 def build_dead(batch: RecordColumns, malformed: Iterable[Malformed]) -> tuple[int, bytes]:
     """A container file of dead letters, and its number of rows. Bytes and headers are kept as they were."""
     rows: list[bytes] = []
     for index, reason, error in malformed:
         record = batch.record(index)
         value = record.value
-        framed = value is not None and len(value) >= FRAME.size and value[0] == MAGIC
         origin = _origin(record.headers)
         layout, header_values = plain_layout(record.headers)
         rows.append(
@@ -104,7 +117,7 @@ def build_dead(batch: RecordColumns, malformed: Iterable[Malformed]) -> tuple[in
                     _position(batch, index),
                     encode_bytes(reason.encode()),
                     encode_bytes((error or origin.get("message", "")).encode(errors="replace")),
-                    encode_long(FRAME.unpack_from(value)[1] if framed and value is not None else 0),
+                    encode_long(_schema_id(value, record.headers)),
                     encode_bytes(origin.get("topic", "").encode()),
                     encode_long(_number(origin.get("partition", "-1"))),
                     encode_long(_long(origin.get("offset", "-1"))),

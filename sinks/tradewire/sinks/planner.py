@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from tradewire.core.errors import UnknownSchemaId
 from tradewire.sinks.batch import Plan, plan_batch, plan_parked
-from tradewire.sinks.container import split_by_schema
+from tradewire.sinks.container import WriterKey, key_name, split_by_schema
 from tradewire.sinks.protocol import DEAD_SCHEMAS_MAX
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.tables import NoTarget, Tables, Target
+
+# A GUID takes the place of so many ids in the metadata of an offset.
+_GUID_IDS: Final = 4
+# The same words whenever the batch is done: an insert that is repeated is to be the same bytes.
+_NOBODY_KNEW: Final = NoTarget(
+    "unknown schema id",
+    "nobody knew the schema when the batch was cut: is it of another registry, or was it registered later?",
+)
 
 
 class Planner:
@@ -19,7 +28,7 @@ class Planner:
         self._tables = tables
         self._parked = parked
 
-    def plan(self, batch: RecordColumns, dead_schemas: Collection[int] | None) -> tuple[Plan, int]:
+    def plan(self, batch: RecordColumns, dead_schemas: Collection[int | str] | None) -> tuple[Plan, int]:
         """The plan of a batch, and how many of its records it covers.
 
         ``dead_schemas`` are those of a stored intent: they stay dead, whoever knows them by now. Without one, the plan
@@ -31,18 +40,22 @@ class Planner:
         if batch.topic in self._parked:
             return plan_parked(batch), len(batch)
         split = split_by_schema(batch)
-        resolved: dict[int, Target | NoTarget] = {}
+        resolved: dict[WriterKey, Target | NoTarget] = {}
         dead, waiting = 0, None
-        for schema_id, indexes in split.by_schema.items():
-            if dead_schemas is not None and schema_id in dead_schemas:
-                resolved[schema_id] = NoTarget("unknown schema id", "nobody knew the schema id when the batch was cut")
+        # In the order of first records: where the plan has to end, everything before is in it.
+        for key, indexes in sorted(split.by_schema.items(), key=lambda found: found[1][0]):
+            if dead_schemas is not None and key_name(key) in dead_schemas:
+                resolved[key] = _NOBODY_KNEW
                 continue
             try:
-                found = resolved[schema_id] = self._tables.target(schema_id, was_known=dead_schemas is not None)
+                found = resolved[key] = self._tables.target(key, was_known=dead_schemas is not None)
             except UnknownSchemaId as error:  # the others are asked for too, so that all are waited for at once
                 waiting = error
                 continue
-            dead += isinstance(found, NoTarget)
+            if isinstance(found, NoTarget):
+                if found.reason == _NOBODY_KNEW.reason:
+                    resolved[key] = _NOBODY_KNEW
+                dead += 1 if isinstance(key_name(key), int) else _GUID_IDS
             if dead > DEAD_SCHEMAS_MAX and dead_schemas is None:
                 rows = indexes[0]
                 plan, _ = self.plan(batch.head(rows), None)

@@ -37,15 +37,15 @@ class ForeignCommit(SinkError):
 class Intent:
     """The boundaries of one batch: offsets ``lo`` to ``hi``, both inclusive, ``rows`` records between them.
 
-    ``dead_schemas`` are schema ids that nobody knew when the batch was cut: their records are dead letters, also if the
-    batch is done again when somebody does know.
+    ``dead_schemas`` are schema ids and GUIDs that nobody knew when the batch was cut: their records are dead letters,
+    also if the batch is done again when somebody does know.
     """
 
     lo: int
     hi: int
     rows: int
     table_version: int = TABLE_VERSION
-    dead_schemas: tuple[int, ...] = ()
+    dead_schemas: tuple[int | str, ...] = ()
 
     def encode(self) -> str:
         """As offset metadata."""
@@ -172,10 +172,12 @@ class PartitionProtocol:
         self.phase = Phase.INSERTING
         return intent
 
-    def intend(self, offsets: Sequence[int], dead_schemas: Sequence[int] = ()) -> Intent:
+    def intend(self, offsets: Sequence[int], dead_schemas: Sequence[int | str] = ()) -> Intent:
         """Fixes the boundaries of the next batch. They must be stored in Kafka before anything is inserted."""
         assert self.phase is Phase.CONSUMING and offsets and offsets[0] >= self.position
-        self.intent = Intent(offsets[0], offsets[-1], len(offsets), dead_schemas=tuple(sorted(dead_schemas)))
+        self.intent = Intent(
+            offsets[0], offsets[-1], len(offsets), dead_schemas=tuple(sorted(set(dead_schemas), key=str))
+        )
         self.phase = Phase.INTENDING
         return self.intent
 

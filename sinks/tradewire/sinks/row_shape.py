@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import fastavro
 
+from tradewire.schemas.codec import FRAME
 from tradewire.sinks._avro import Container, encode_bytes, encode_long
 from tradewire.sinks.records import RecordColumns
 
@@ -49,18 +50,22 @@ def row_schema(data: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """How rows of one schema id are built. ``type`` is what ``ce_type`` must say; None accepts any."""
+    """How rows of one writer's schema are built. ``type`` is what ``ce_type`` must say; None accepts any.
+
+    ``schema_id`` is 0 where only a GUID is known; ``frame_bytes`` lie before the Avro of a value: none where a header
+    names the schema.
+    """
 
     schema_id: int
     type: str | None
     writer: Any
     container: Container
+    frame_bytes: int = FRAME.size
 
     @classmethod
-    def of(cls, schema_id: int, type: str | None, schema: Mapping[str, Any]) -> RowShape:
-        return cls(
-            schema_id, type, fastavro.parse_schema(json.loads(json.dumps(schema))), Container(row_schema(schema))
-        )
+    def of(cls, schema_id: int, type: str | None, schema: Mapping[str, Any], frame_bytes: int = FRAME.size) -> RowShape:
+        writer = fastavro.parse_schema(json.loads(json.dumps(schema)))
+        return cls(schema_id, type, writer, Container(row_schema(schema)), frame_bytes)
 
 
 def row_head(batch: RecordColumns, shape: RowShape, layout: str, type: bytes) -> bytes:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from tradewire.core import get_logger
 from tradewire.core.errors import MalformedRecord, SinkError, UnknownSchemaId
 from tradewire.schemas import Catalogue, SchemaIds, full_name, readable_schema
+from tradewire.schemas.codec import FRAME
 from tradewire.sinks.analytics_views import read_model_views
 from tradewire.sinks.columns import UnsupportedSchema
+from tradewire.sinks.container import WriterKey, key_name
 from tradewire.sinks.ddl import (
     PART_SETTINGS,
     StoredSchema,
@@ -46,7 +49,7 @@ class NoTarget:
     error: str
 
 
-def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, Any]) -> StoredSchema:
+def stored_schema_of(catalogue: Catalogue, schema_id: int | str, schema: Mapping[str, Any]) -> StoredSchema:
     """The stored form of a writer's schema: the catalogue's version where it means the same, else a form of its own.
 
     A form of its own has the version that its schema gives where that is later than any here, else 0.
@@ -68,6 +71,12 @@ def stored_schema_of(catalogue: Catalogue, schema_id: int, schema: Mapping[str, 
         schema_id=schema_id,
         topic=ours.get("topic"),
     )
+
+
+def _label(key: WriterKey) -> int | str:
+    """What the tables of a schema that is none of the catalogue's are named after."""
+    name = key_name(key)
+    return name if isinstance(name, int) else f"g{name.replace('-', '')}"
 
 
 class Tables:
@@ -93,11 +102,11 @@ class Tables:
         self._options = TableOptions(window)
         self._present: set[str] | None = None
         self._columns: dict[str, dict[str, str]] = {}
-        self._targets: dict[int, Target] = {}
-        self._no_targets: dict[int, NoTarget] = {}
-        self._archived: set[int] = set()
+        self._targets: dict[WriterKey, Target] = {}
+        self._no_targets: dict[WriterKey, NoTarget] = {}
+        self._archived: set[int | UUID] = set()
         self._unknown_wait_s = unknown_wait_s
-        self._unknown_since: dict[int, float] = {}
+        self._unknown_since: dict[WriterKey, float] = {}
 
     def ensure(self) -> None:
         """Makes the database, its own tables and those of the catalogue. Safe to repeat and to run twice at once.
@@ -118,8 +127,9 @@ class Tables:
                 if name not in present:
                     self._store.command(f"CREATE OR REPLACE VIEW `{self._store.database}`.{name} AS {select}")
 
-    def target(self, schema_id: int, *, was_known: bool = False) -> Target | NoTarget:
-        """Where records of a schema id go; makes tables for one not seen before and keeps its text in ``schemas``.
+    def target(self, key: WriterKey, *, was_known: bool = False) -> Target | NoTarget:
+        """Where records of a schema go; makes tables for one not seen before and keeps its text in ``schemas``, or in
+        ``schema_guids`` where a header names it by a GUID.
 
         An id that nobody knows may be known soon (a replica of a registry that lags, one that is being restored), or
         never (bytes that only look like a frame): it is asked for again for some time and then given up. One that
@@ -128,14 +138,14 @@ class Tables:
         Raises:
             RegistryUnavailable, ClickHouseUnavailable, UnknownSchemaId: not known yet; ask again.
         """
-        known = self._targets.get(schema_id) or self._no_targets.get(schema_id)
+        known = self._targets.get(key) or self._no_targets.get(key)
         if known is not None:
             return known
         try:
-            schema = self._schema(schema_id)
+            schema = self._schema(key)
         except UnknownSchemaId as error:
             now = time.monotonic()
-            since = self._unknown_since.setdefault(schema_id, now)
+            since = self._unknown_since.setdefault(key, now)
             if was_known or now - since < self._unknown_wait_s:
                 raise
             return NoTarget("unknown schema id", str(error))
@@ -143,15 +153,19 @@ class Tables:
             return NoTarget("unsupported schema", str(error))
         try:
             schema = readable_schema(schema)
-            stored = stored_schema_of(self._catalogue, schema_id, schema)
+            stored = stored_schema_of(self._catalogue, _label(key), schema)
             typed_columns(stored)
         except (UnsupportedSchema, KeyError, TypeError, ValueError, AttributeError) as error:
-            found = self._no_targets[schema_id] = NoTarget("unsupported schema", f"schema id {schema_id}: {error!r}")
+            found = self._no_targets[key] = NoTarget("unsupported schema", f"schema {key_name(key)}: {error!r}")
             return found
         self._make(stored)
-        self._keep(schema_id, stored)
+        self._keep(key, stored)
         catalogued = stored.type if stored.type in self._catalogue else None
-        target = self._targets[schema_id] = Target(stored.landing, RowShape.of(schema_id, catalogued, schema))
+        name = key_name(key)
+        shape = RowShape.of(
+            name if isinstance(name, int) else 0, catalogued, schema, FRAME.size if isinstance(key, int) else 0
+        )
+        target = self._targets[key] = Target(stored.landing, shape)
         return target
 
     def read_model(self, topic: str) -> str | None:
@@ -159,23 +173,30 @@ class Tables:
         named = any(type.topic == topic for type in self._catalogue.values())
         return read_model_table(topic) if named else None
 
-    def _schema(self, schema_id: int) -> Mapping[str, Any]:
+    def _schema(self, key: WriterKey) -> Mapping[str, Any]:
+        guid = None if isinstance(key, int) else key.guid
+        schema_id = key if isinstance(key, int) else key.schema_id
         try:
+            if guid is not None:
+                return self._schema_ids.schema_of_guid(guid)
+            assert schema_id is not None
             return self._schema_ids.schema_of(schema_id)
         except UnknownSchemaId:
-            sql = f"SELECT schema FROM `{self._store.database}`.schemas WHERE id = {{id:UInt32}} LIMIT 1"
-            rows = self._store.query(sql, {"id": schema_id})
+            at = f"`{self._store.database}`."
+            sql = f"SELECT schema FROM {at}schemas WHERE id = {{key:UInt32}} LIMIT 1"
+            if guid is not None:
+                sql = f"SELECT schema FROM {at}schema_guids WHERE guid = {{key:UUID}} LIMIT 1"
+            rows = self._store.query(sql, {"key": schema_id if guid is None else guid})
             if not rows:
                 raise
             archived: Mapping[str, Any] = json.loads(rows[0][0])
             return archived
 
-    def _keep(self, schema_id: int, stored: StoredSchema) -> None:
-        if schema_id in self._archived:
+    def _keep(self, key: WriterKey, stored: StoredSchema) -> None:
+        named = key if isinstance(key, int) else key.guid or key.schema_id
+        if named is None or named in self._archived:
             return
-        self._store.keep_schema(
-            schema_id, stored.type, stored.version, json.dumps(stored.schema, separators=(",", ":"))
-        )
+        self._store.keep_schema(named, stored.type, stored.version, json.dumps(stored.schema, separators=(",", ":")))
 
     def _look(self) -> set[str]:
         if self._present is None:
