@@ -145,9 +145,10 @@ async def test_many_events_from_iterables_of_both_kinds(
     async with AsyncPublisher(settings, contract) as publisher:
         assert await publisher.publish_many(events) == 300
         assert await publisher.publish_many(later()) == 300
+        assert await publisher.publish_many([(TRADE, trade, "x")] * 2) == 2
         with pytest.raises(EventInvalid):
             await publisher.publish_event(
                 Event(id="x", type=TRADE, data={}, source="s", subject="x", time_ns=1, correlation_id="c")
             )
         assert await publisher.flush(20) == 0
-        assert publisher.outcome.per_type == {TRADE: 600}
+        assert publisher.outcome.per_type == {TRADE: 602}

@@ -23,6 +23,7 @@ from tradewire.producers.transaction import Transaction, Transactions
 from tradewire.schemas import Contract, Event, TypedData
 
 _T = TypeVar("_T")
+OneOfMany = Event | TypedData | tuple[str, Mapping[str, Any], str]
 _FULL_RETRY_SECONDS: Final = 0.005
 # The loop gets a turn after so many events of a bulk call.
 _TURN_EVERY: Final = 128
@@ -145,7 +146,7 @@ class AsyncPublisher(AsyncConvenienceCalls):
         except QueueFull:
             return await self._when_room(lambda: self._publisher.publish_event(event))
 
-    async def publish_many(self, events: Iterable[Event | TypedData] | AsyncIterable[Event | TypedData]) -> int:
+    async def publish_many(self, events: Iterable[OneOfMany] | AsyncIterable[OneOfMany]) -> int:
         """Publishes events in order and returns how many were taken; makes no handles (``Publisher.publish_many``)."""
         taken = 0
         if isinstance(events, AsyncIterable):
@@ -176,8 +177,8 @@ class AsyncPublisher(AsyncConvenienceCalls):
                     raise
                 await asyncio.sleep(_FULL_RETRY_SECONDS)
 
-    async def _one_of_many(self, event: Event | TypedData, taken: int) -> None:
-        name = event.type if isinstance(event, Event) else event.event_type
+    async def _one_of_many(self, event: OneOfMany, taken: int) -> None:
+        name = event.type if isinstance(event, Event) else event[0] if isinstance(event, tuple) else event.event_type
         if name not in self._prepared:
             await self.prepare(name)
         if self._by_disk:
