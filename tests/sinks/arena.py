@@ -205,6 +205,10 @@ class SinkProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def is_assigned(self) -> bool:
+        """Whether it has had partitions."""
+        return '"assigned"' in self.text()
+
     def is_stopped(self) -> bool:
         """Whether SIGSTOP holds it."""
         return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
