@@ -6,8 +6,8 @@ A commit can jump: offsets reset by hand, a retention that took what was not rea
   flow that has more steps than it keeps (``truncated_count``) leaves some unknown; they are counted, not guessed.
 - of a subscriber, what its members write down of the offsets they were at (``parking.coverage``): a jump between two
   of them. Behind a crash the end of a range is some seconds too low, so what seems to be passed over may have been
-  handled (``sure`` is False). What lies before the group's first member that wrote it down cannot be known, nor a jump of a
-  group that had no committed offset left and began at the newest.
+  handled (``sure`` is False). What lies before the group's first member that wrote it down cannot be known, nor a
+  jump of a group that had no committed offset left and began at the newest.
 
 A record that was dead-lettered is no orphan, nor is one that was recovered before.
 """
