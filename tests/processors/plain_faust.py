@@ -38,8 +38,8 @@ def new_app(name: str, **settings: Any) -> faust.App:
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        broker_session_timeout=2.0,
-        broker_heartbeat_interval=0.3,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
         broker_request_timeout=10.0,
         consumer_auto_offset_reset="earliest",
         stream_recovery_delay=0.0,
@@ -74,7 +74,7 @@ def events() -> faust.App:
 
     @app.agent(topic("take"))
     async def take(stream: Any) -> None:
-        async for values in stream.take(3, within=1.0):
+        async for values in stream.take(2, within=1.0 if CONFIG["release"] else 600.0):
             for value in values:
                 say("begun", "take", value)
                 if value == POISON and not CONFIG["release"]:

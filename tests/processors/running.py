@@ -185,6 +185,8 @@ class RunningWorker:
             "TRADEWIRE_WORKER__GROUP": group,
             "TRADEWIRE_WORKER__DATA_FOLDER": str(folder),
             "TRADEWIRE_WORKER__DEADLINE_GRACE_MS": str(3_600_000),
+            # Each new group reads what tests before it have left on this broker, ids that nobody knows among them.
+            "TRADEWIRE_WORKER__UNKNOWN_SCHEMA_WAIT_MS": str(500),
             **{f"TRADEWIRE_WORKER__{name.upper()}": str(value) for name, value in worker_settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
