@@ -146,10 +146,12 @@ async def main() -> None:
     for app in apps:
         app.finalize()
         if "recovery" in CONFIG["guards"]:
+            from tradewire.core.settings import KafkaSettings
             from tradewire.processors._recovery import RecoveryWatch
             from tradewire.processors.liveness import Progress
 
-            watch = RecoveryWatch(app, Progress(Path(CONFIG["folder"])), lambda: 0.0)
+            kafka = KafkaSettings(bootstrap_servers=CONFIG["broker"])
+            watch = RecoveryWatch(app, kafka, Progress(Path(CONFIG["folder"])), lambda: 0.0)
             watches.append(asyncio.create_task(watch.run()))
         await app.start()
     say("started", "", "")

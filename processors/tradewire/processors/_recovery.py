@@ -1,22 +1,28 @@
-"""Recovery of tables, watched: Faust waits for the record before the end offset, which need not be one.
+"""Recovery of tables, watched: Faust waits for the record before the end offset, and can wait for ever.
 
-The last offset of a changelog may be the end of a transaction, or a record that compaction or a deletion has taken. The
-pinned Faust then waits for ever (it looks at the consumer's position only with ``exactly_once``). Here a partition
-whose consumer has stood at the end for some seconds, with nothing left on the way to the table, counts as recovered.
+The last offset of a changelog may be the end of a transaction, or a record that compaction or a deletion has taken: the
+pinned Faust waits for it (it looks at the consumer's position only with ``exactly_once``). Or the record was fetched
+and dropped in a rebalance. From inside both look alike: the consumer stands at the end, the table does not. So the
+changelog is read beside Faust: what is there is fetched again, and only if nothing is there the partition counts as
+recovered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka.errors import IllegalStateError
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from faust.exceptions import ConsumerNotStarted
 from faust.tables.recovery import ServiceStopped
 from faust.types import TP
 
 from tradewire.core.logs import get_logger
+from tradewire.core.settings import KafkaSettings
 from tradewire.processors.liveness import Progress
 
 _log = get_logger(__name__)
@@ -24,7 +30,42 @@ _log = get_logger(__name__)
 _LOOK_S: Final = 0.5
 # Looks in a row that must find the same: what has been fetched is in the table by then, or in the queue to it.
 _LOOKS: Final = 5
-_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 30.0
+_PROBE_S: Final = 10.0
+
+
+def has_record(kafka: KafkaSettings, tp: TP, first: int, last: int) -> bool:
+    """Whether a reader of committed records is given any from ``first`` to ``last``. Blocks; reads without a group.
+
+    Raises:
+        TimeoutError: the broker does not say.
+    """
+    consumer = Consumer(
+        {
+            **kafka.client_config(),
+            # librdkafka wants a group's name even where no group is used.
+            "group.id": "tradewire-recovery",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+        },
+        logger=logging.getLogger("librdkafka"),
+    )
+    try:
+        consumer.assign([TopicPartition(tp.topic, tp.partition, first)])
+        deadline = time.monotonic() + _PROBE_S
+        while time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                return int(message.offset() or 0) <= last
+            if error.code() == KafkaError._PARTITION_EOF:
+                return False
+        raise TimeoutError(f"{tp.topic}/{tp.partition} could not be read from offset {first}")
+    finally:
+        consumer.close()
 
 
 class RecoveryWatch:
@@ -33,8 +74,9 @@ class RecoveryWatch:
     ``waits`` is a number that grows while the worker waits for a schema, which keeps it from committing as well.
     """
 
-    def __init__(self, app: Any, progress: Progress, waits: Callable[[], float]) -> None:
+    def __init__(self, app: Any, kafka: KafkaSettings, progress: Progress, waits: Callable[[], float]) -> None:
         self._app = app
+        self._kafka = kafka
         self._progress = progress
         self._waits = waits
         self._seen: dict[TP, tuple[int, int]] = {}
@@ -73,9 +115,18 @@ class RecoveryWatch:
                 continue
             known, looks = self._seen.get(tp, (offset, 0))
             self._seen[tp] = (offset, looks + 1 if known == offset else 1)
-            if self._seen[tp][1] >= _LOOKS and offsets.get(tp) == offset:
-                place = {"topic": tp.topic, "partition": tp.partition}
-                _log.warning("no record at the end of a changelog", **place, offset=highwater)
+            if self._seen[tp][1] < _LOOKS:
+                continue
+            del self._seen[tp]
+            place = {"topic": tp.topic, "partition": tp.partition, "offset": offset}
+            missed = await asyncio.to_thread(has_record, self._kafka, tp, offset + 1, highwater)
+            if offsets.get(tp) != offset or recovery.active_highwaters.get(tp) != highwater:
+                continue
+            if missed:
+                _log.warning("records of a changelog were fetched and dropped, they are read again", **place)
+                await self._app.consumer.seek_wait({tp: offset + 1})
+            else:
+                _log.warning("no record at the end of a changelog", **place, end=highwater)
                 offsets[tp] = highwater
 
     def _say(self, on: str) -> None:

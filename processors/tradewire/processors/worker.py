@@ -256,7 +256,8 @@ class Worker:
         Ends the process if Faust gives up: its parts are then in no known state.
         """
         self._progress.begun(self._settings.worker.group, self._instance_id, self._reads)
-        recovery = asyncio.create_task(RecoveryWatch(self.app, self._progress, self._metrics.schema_waits).run())
+        watch = RecoveryWatch(self.app, self._settings.kafka, self._progress, self._metrics.schema_waits)
+        recovery = asyncio.create_task(watch.run())
         await self.app.start()
         sweeper = asyncio.create_task(self.app.engine.sweep_forever())
         redriver = asyncio.create_task(self.app.engine.redrive_forever())
