@@ -319,8 +319,8 @@ class Sink:
         except KafkaException as error:
             raise KafkaUnavailable(f"the group's offsets cannot be read: {error.args[0]}") from error
         consumer.incremental_assign([TopicPartition(at.topic, at.partition, at.offset) for at in committed])
-        if self._paused:
-            consumer.pause(partitions)
+        # librdkafka keeps a pause over revocation and assignment: what left paused would never be read again.
+        (consumer.pause if self._paused else consumer.resume)(partitions)
         _log.info("assigned", partitions=len(partitions), of=len(self._partitions))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
