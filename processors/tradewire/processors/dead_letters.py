@@ -37,9 +37,9 @@ def topic_of(group: str) -> str:
 class Failure:
     """Why and from where a record is a dead letter, whichever dialect says so. What a dialect does not tell is None.
 
-    ``kind`` (ours alone) is ``failed``, ``parked-behind`` for a record that was never tried because an earlier one of its
-    key had failed, or ``orphan`` for one that the group had never processed. ``timestamp_ms`` is the record's own, which
-    the dead letter's topic stamps anew.
+    ``kind`` (ours alone) is ``failed``, ``parked-behind`` for a record that was never tried because an earlier one of
+    its key had failed, or ``orphan`` for one that the group had never processed. ``timestamp_ms`` is the record's own,
+    which the dead letter's topic stamps anew.
     """
 
     dialect: Dialect
