@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 def event_views(at: str) -> Mapping[str, str]:
@@ -24,9 +24,12 @@ def event_views(at: str) -> Mapping[str, str]:
     }
 
 
-def read_model_views(at: str) -> Mapping[str, str]:
-    """SELECTs over tables of read models, which must be there first."""
-    return {
+def read_model_views(at: str, columns: Collection[str] | None = None) -> Mapping[str, str]:
+    """SELECTs over tables of read models, which must be there first; all when ``columns`` of flow states are not given.
+
+    The first version of a flow's state has no runs: a view of them would be refused.
+    """
+    views = {
         "v_flow_completion": (
             "SELECT flow_type, status, count() AS flows, quantile(0.5)(duration_ns) AS duration_ns_p50, "
             "quantile(0.99)(duration_ns) AS duration_ns_p99, sum(orphan_count) AS orphans "
@@ -44,3 +47,6 @@ def read_model_views(at: str) -> Mapping[str, str]:
             f"FROM {at}flows_state FINAL ARRAY JOIN runs AS run) GROUP BY flow_name"
         ),
     }
+    if columns is not None and "runs" not in columns:
+        del views["v_flow_runs"]
+    return views

@@ -123,7 +123,8 @@ class Tables:
         for stored in stored_schemas(self._catalogue):
             self._make(stored)
         if _FLOWS in present:
-            for name, select in read_model_views(f"`{self._store.database}`.").items():
+            columns = self._columns.get(_FLOWS, {})
+            for name, select in read_model_views(f"`{self._store.database}`.", columns).items():
                 if name not in present:
                     self._store.command(f"CREATE OR REPLACE VIEW `{self._store.database}`.{name} AS {select}")
 
