@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def worker(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> RunningWorker:
     (port,) = free_ports(1)
-    running = RunningWorker(broker, "main", tmp_path_factory.mktemp("main") / "data", metrics_port=port)
+    folder = tmp_path_factory.mktemp("main") / "data"
+    running = RunningWorker(broker, "main", folder, metrics_port=port, unknown_schema_wait_ms=60_000)
     running.metrics_url = f"http://127.0.0.1:{port}/metrics"  # type: ignore[attr-defined]
     with running:
         yield running  # type: ignore[misc]
