@@ -31,6 +31,7 @@ from tradewire.sinks.tables import NoTarget, Target
 TOPIC = "model.events"
 PARTITIONS = (0, 1)
 ROWS_MAX = 6
+AT_ONCE_MAX = 5
 KNOWN, UNKNOWN_AT_FIRST = (7, 8), 9
 SCHEMA = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]}
 SHAPES = {number: RowShape.of(number, None, SCHEMA) for number in (*KNOWN, UNKNOWN_AT_FIRST)}
@@ -312,7 +313,7 @@ class SinkMachine(RuleBasedStateMachine):
         begin = (log[-1].at + 1 if log else 0) + gap
         log += [Message(at, partition) for at in range(begin, begin + count)]
 
-    @rule(data=st.data(), outcomes=st.lists(COMMITS, min_size=1, max_size=3), at_once=st.integers(1, 5))
+    @rule(data=st.data(), outcomes=st.lists(COMMITS, min_size=1, max_size=3), at_once=st.integers(1, AT_ONCE_MAX))
     def turn(self, data: st.DataObject, outcomes: Sequence[str], at_once: int) -> None:
         """Turns of the loop: read, finish, cut and fix, commit, throttle. The answer to a commit may be lost."""
         member = data.draw(st.sampled_from(self.members + self.zombies))
@@ -320,7 +321,7 @@ class SinkMachine(RuleBasedStateMachine):
         for outcome in outcomes:
             self.world.commit_outcome = outcome
             member.turn()
-            assert member.buffered <= 2 * ROWS_MAX + len(PARTITIONS) * at_once
+            assert member.buffered < 2 * ROWS_MAX + len(PARTITIONS) * AT_ONCE_MAX
 
     @rule(data=st.data(), outcomes=st.lists(OUTCOMES, min_size=1, max_size=3))
     def insert(self, data: st.DataObject, outcomes: Sequence[str]) -> None:
