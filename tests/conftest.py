@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.needs import java_or_skip
@@ -25,6 +26,11 @@ from tradewire.operations.stack.cluster import local_kafka, local_registry
 from tradewire.schemas import Contract
 
 REPO = Path(__file__).resolve().parents[1]
+# How long an example takes says more about the machine, which tests share with brokers, than about the code.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 # Threads of librdkafka log to a stream that pytest has closed after the test that made the handler.
 logging.raiseExceptions = False
 
