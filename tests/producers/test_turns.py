@@ -1,11 +1,16 @@
-"""Who serves delivery reports: the publishing thread while it is busy, else the publisher's own."""
+"""Who serves delivery reports: the publishing thread while it is busy, else the publisher's own. Who waits for whom."""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
+from confluent_kafka import Producer
 
 from tradewire.producers import _client
-from tradewire.producers._client import Turns
+from tradewire.producers._client import Turns, patient_threads
 
 
 def test_a_thread_serves_reports_only_while_it_publishes_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +25,35 @@ def test_a_thread_serves_reports_only_while_it_publishes_much(monkeypatch: pytes
 
     assert [False, True, True, False, False, True] == asked
     assert turns.taken == 3
+
+
+def policies() -> dict[str, int]:
+    """The scheduling policy of each thread of this process, by name and number."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            found[f"{(task / 'comm').read_text().strip()} {task.name}"] = os.sched_getscheduler(int(task.name))
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system knows no SCHED_BATCH")
+def test_threads_of_librdkafka_do_not_push_the_publishing_thread_off_its_processor() -> None:
+    """Those that are started later, when brokers become known, neither; the caller's own policy stays."""
+    before = policies()
+    with patient_threads():
+        producer = Producer({"test.mock.num.brokers": 3, "bootstrap.servers": "replaced"})
+    producer.list_topics(timeout=10)
+    started = {name: policy for name, policy in policies().items() if name not in before and name.startswith("rdk:")}
+
+    assert len(started) > 3
+    assert {os.SCHED_BATCH} == set(started.values())
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_thread_with_a_policy_of_its_own_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real-time thread would lose its place; a system that refuses is left as it is."""
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: os.SCHED_FIFO)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *given: pytest.fail(f"changed to {given}"))
+
+    with patient_threads():
+        pass

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import Producer
 
 from tradewire.core import Settings
-from tradewire.producers._client import Turns, producer_config, serve
+from tradewire.producers._client import Turns, patient_threads, producer_config, serve
 from tradewire.producers.errors import PublisherFailed
 
 BULK: Final = "bulk"
@@ -35,7 +35,8 @@ class Lane:
         if name == URGENT:
             config["linger.ms"] = 0
         try:
-            self.producer = Producer(config, logger=_kafka_log)
+            with patient_threads():
+                self.producer = Producer(config, logger=_kafka_log)
         except KafkaException as error:
             raise PublisherFailed(
                 f"{settings.kafka.bootstrap_servers}: no producer with these settings: {error.args[0].str()}"
