@@ -236,10 +236,12 @@ class Sender:
 
     def _settle(self, event_id: str, error: KafkaError | PublishError | None, message: Any) -> None:
         """Delivery report of an event without a handle: ``partial(self._settle, id)``. A report has no headers."""
+        if error is None:
+            return
         if isinstance(error, KafkaError):
             topic = str(message.topic())
             self.ledger.failed(event_id, delivery_error(error, topic, event_id, self.ledger.principal))
-        elif error is not None:
+        else:
             self.ledger.failed(event_id, error)
 
     @property
