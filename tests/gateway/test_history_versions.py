@@ -57,21 +57,22 @@ def test_an_event_of_an_older_version_is_given_as_the_newest(
 
 
 def test_every_answer_says_up_to_where_it_is_complete(client: httpx.Client, sink: Sink) -> None:
-    """Nothing is behind once the sink has confirmed all: then it is the time of asking."""
+    """Nothing is behind once the sink has confirmed all: then it is the time of asking.
+
+    Asked of one topic: in others transactions of other tests may end, and their markers count as behind.
+    """
 
     def nothing_is_behind() -> bool:
-        said = client.get("/events", params={"limit": 1}).json()["complete"]
+        said = client.get("/events", params={"limit": 1, "topic": "trading.events"}).json()["complete"]
         return bool(said is not None and said["behind"] == 0)
 
     wait_until(nothing_is_behind, within_s=60)
-    said = [
-        client.get("/events", params={"limit": 1, "topic": "trading.events"}).json()["complete"],
-        client.post("/sql", json={"sql": "SELECT 1 AS one"}).json()["complete"],
-    ]
+    of_one = client.get("/events", params={"limit": 1, "topic": "trading.events"}).json()["complete"]
+    of_all = client.post("/sql", json={"sql": "SELECT 1 AS one"}).json()["complete"]
 
-    for complete in said:
-        assert {"recorded", "behind", "asked"} == set(complete)
-        assert complete["recorded"] <= complete["asked"]
+    assert {"recorded", "behind", "asked"} == set(of_one) == set(of_all)
+    assert of_one["recorded"] <= of_one["asked"]
+    assert of_all["recorded"] is None or of_all["recorded"] <= of_all["asked"]
 
 
 def test_an_answer_does_not_fail_for_want_of_kafka(gateway_settings: Settings, contract: Contract) -> None:

@@ -200,7 +200,7 @@ def test_a_discarded_letter_is_skipped_and_a_key_without_letters_is_free(shop: S
     assert 0 == dlq("discard", "--key", "o3", "--yes").exit_code
     assert ["test order", ""] == [
         event["reason"]
-        for event in sorted(told(shop, "system.dead_letter.discarded"), key=lambda event: event["offset"])
+        for event in sorted(told(shop, "system.dead_letter.discarded"), key=lambda event: event["source_offset"])
     ]
     shop.work()
     assert ["o1"] == [key["key"] for key in json.loads(dlq("list", "--json").output)["keys"]]

@@ -66,8 +66,8 @@ def requested(group: str, seen: KeySeen, request: Request) -> Told:
     data = {
         "group": group,
         "parked_key": key_text(seen.key),
-        "topic": seen.key.topic,
-        "partition": seen.key.partition,
+        "source_topic": seen.key.topic,
+        "source_partition": seen.key.partition,
         "parked_from": seen.state.parked_from,
         "letter_count": len(seen.letters),
         "operator": request.by,
@@ -81,8 +81,8 @@ def orphan_requested(group: str, orphan: Orphan, request: Request) -> Told:
     data = {
         "group": group,
         "parked_key": name,
-        "topic": orphan.topic,
-        "partition": orphan.partition,
+        "source_topic": orphan.topic,
+        "source_partition": orphan.partition,
         "parked_from": orphan.offset,
         "letter_count": 1,
         "operator": request.by,
@@ -112,9 +112,9 @@ def _of(group: str, letter: DeadLetter) -> dict[str, Any]:
     return {
         "group": group,
         "position": position_text(letter),
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "event_type": header_text(letter.headers, "ce_type"),
-        "event_id": header_text(letter.headers, "ce_id"),
+        "source_topic": letter.topic,
+        "source_partition": letter.partition,
+        "source_offset": letter.offset,
+        "letter_type": header_text(letter.headers, "ce_type"),
+        "letter_id": header_text(letter.headers, "ce_id"),
     }

@@ -108,7 +108,7 @@ def test_a_failing_stream_raises_the_engines_error(client: Client) -> None:
     sql = "SELECT sleepEachRow(0.01), throwIf(number = 100) FROM numbers(200)"
     settings = {"max_block_size": 1, "wait_end_of_query": 0}
     with pytest.raises(StreamFailureError, match="Code: 395"):
-        client.query(sql, settings=settings)
+        _ = client.query(sql, settings=settings).result_rows  # read as they are asked for
     with pytest.raises(DatabaseError) as failed:
         client.query("SELECT * FROM not_there")
     assert (failed.value.code, failed.value.name) == (60, "UNKNOWN_TABLE")

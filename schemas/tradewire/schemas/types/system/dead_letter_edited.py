@@ -21,15 +21,15 @@ class DeadLetterEdited:
     """Consumer group whose dead letter it is. Set by the command."""
     position: str
     """Where the record lies, topic:partition:offset. Set by the command."""
-    topic: str
+    source_topic: str
     """Source topic. Set by the command."""
-    partition: int
+    source_partition: int
     """Source partition. Set by the command."""
-    offset: int
+    source_offset: int
     """Source offset. Set by the command."""
-    event_type_: str = ""
+    letter_type: str = ""
     """Type of the event as its headers say; empty if they do not. Set by the command."""
-    event_id: str = ""
+    letter_id: str = ""
     """Id of the event as its headers say; empty if they do not. Set by the command."""
     operator: str
     """Who asked for it: user and host, or the name given. Set by the command."""
@@ -49,11 +49,11 @@ class DeadLetterEdited:
         return {
             "group": self.group,
             "position": self.position,
-            "topic": self.topic,
-            "partition": self.partition,
-            "offset": self.offset,
-            "event_type": self.event_type_,
-            "event_id": self.event_id,
+            "source_topic": self.source_topic,
+            "source_partition": self.source_partition,
+            "source_offset": self.source_offset,
+            "letter_type": self.letter_type,
+            "letter_id": self.letter_id,
             "operator": self.operator,
             "edit_id": self.edit_id,
             "changed": list(self.changed),
@@ -68,11 +68,11 @@ class DeadLetterEdited:
         return cls(
             group=data["group"],
             position=data["position"],
-            topic=data["topic"],
-            partition=data["partition"],
-            offset=data["offset"],
-            event_type_=data["event_type"],
-            event_id=data["event_id"],
+            source_topic=data["source_topic"],
+            source_partition=data["source_partition"],
+            source_offset=data["source_offset"],
+            letter_type=data["letter_type"],
+            letter_id=data["letter_id"],
             operator=data["operator"],
             edit_id=data["edit_id"],
             changed=tuple(data["changed"]),

@@ -21,9 +21,9 @@ class RedriveRequested:
     """Consumer group that will handle them. Set by the command."""
     parked_key: str
     """topic:partition:key, the key as text; of a record without a key @ and its offset. Set by the command."""
-    topic: str
+    source_topic: str
     """Source topic. Set by the command."""
-    partition: int
+    source_partition: int
     """Source partition. Set by the command."""
     parked_from: int
     """Source offset of the record that failed first. Set by the command."""
@@ -37,8 +37,8 @@ class RedriveRequested:
         return {
             "group": self.group,
             "parked_key": self.parked_key,
-            "topic": self.topic,
-            "partition": self.partition,
+            "source_topic": self.source_topic,
+            "source_partition": self.source_partition,
             "parked_from": self.parked_from,
             "letter_count": self.letter_count,
             "operator": self.operator,
@@ -50,8 +50,8 @@ class RedriveRequested:
         return cls(
             group=data["group"],
             parked_key=data["parked_key"],
-            topic=data["topic"],
-            partition=data["partition"],
+            source_topic=data["source_topic"],
+            source_partition=data["source_partition"],
             parked_from=data["parked_from"],
             letter_count=data["letter_count"],
             operator=data["operator"],
