@@ -14,12 +14,18 @@ def java_or_skip() -> Java:
     try:
         return find_java()
     except ToolMissing as error:
-        pytest.skip(f"Java 17 or newer is missing, so no broker and no registry can be started: {error}")
+        pytest.skip(
+            "Java 17 or newer is missing, so neither broker nor registry can be started: install one (Debian: apt install "
+            f"openjdk-17-jre-headless) or set JAVA_HOME. {error}"
+        )
 
 
 def market_file_or_skip(folder: Path, name: str) -> Path:
     """A file of the real market data."""
     file = folder / name
     if not file.is_file():
-        pytest.skip(f"{name} is missing in {folder}: put it there, or name its folder in TRADEWIRE_TEST_DATA")
+        pytest.skip(
+            f"{name}, real market data, is missing in {folder}: get it from its publisher (Binance's public trades and "
+            "websocket, LOBSTER's sample of order messages), put it there, or name its folder in TRADEWIRE_TEST_DATA"
+        )
     return file

@@ -36,7 +36,7 @@ def policies() -> dict[str, int]:
     return found
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system knows no SCHED_BATCH")
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no SCHED_BATCH: run on Linux")
 def test_threads_of_librdkafka_do_not_push_the_publishing_thread_off_its_processor() -> None:
     """Those that are started later, when brokers become known, neither; the caller's own policy stays."""
     before = policies()

@@ -25,7 +25,7 @@ from tradewire.schemas._native_plan import NATIVE, plan_of
 from tradewire.schemas._shape import shape_of
 
 pytestmark = pytest.mark.skipif(
-    NATIVE is None, reason="no C compiler was found at installation: `make install` says why"
+    NATIVE is None, reason="the encoder in C was not built: install gcc and Python's headers, then reinstall"
 )
 
 SCHEMAS = [schema for type in Catalogue.load().values() for schema in type.versions]

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 import pytest
 from tests.operations.clickhouse_server.conftest import Running
 
-BR = pytest.param("br", marks=pytest.mark.skipif(find_spec("brotli") is None, reason="the package brotli is missing"))
+BR = pytest.param(
+    "br", marks=pytest.mark.skipif(find_spec("brotli") is None, reason="the package brotli is missing: `make install`")
+)
 needs_cityhash = pytest.mark.skipif(
-    find_spec("clickhouse_cityhash") is None, reason="the package clickhouse-cityhash is missing"
+    find_spec("clickhouse_cityhash") is None, reason="the package clickhouse-cityhash is missing: `make install`"
 )
 
 

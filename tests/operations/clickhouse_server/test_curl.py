@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tests.operations.clickhouse_server.conftest import Running
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="curl is missing: install it from the system's packages"
+)
 
 
 def curl(server: Running, *arguments: str, query: str = "") -> subprocess.CompletedProcess[bytes]:

@@ -246,7 +246,7 @@ def test_a_form_brings_parameters_and_external_tables(server: Running) -> None:
     assert (unnamed.status_code, "data_structure" in unnamed.text) == (400, True)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing: install it from the system's packages")
 def test_curl_asks_as_the_manual_shows(server: Running) -> None:
     """Query by -d, data by --data-binary with 100-continue, compressed answers."""
 
