@@ -118,7 +118,8 @@ def market_data() -> Path:
     folder = Path(os.environ.get("TRADEWIRE_TEST_DATA") or REPO.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(
-            f"the folder of real market data, {folder}, is missing: make it and put the files into it that their publishers "
-            "give away (Binance's public trades and websocket, LOBSTER's sample), or name it in TRADEWIRE_TEST_DATA"
+            f"the folder of real market data, {folder}, is missing: make it and put the files into it that their "
+            "publishers give away (Binance's public trades and websocket, LOBSTER's sample), or name it in "
+            "TRADEWIRE_TEST_DATA"
         )
     return folder

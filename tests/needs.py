@@ -15,8 +15,8 @@ def java_or_skip() -> Java:
         return find_java()
     except ToolMissing as error:
         pytest.skip(
-            "Java 17 or newer is missing, so neither broker nor registry can be started: install one (Debian: apt install "
-            f"openjdk-17-jre-headless) or set JAVA_HOME. {error}"
+            "Java 17 or newer is missing, so neither broker nor registry can be started: install one "
+            f"(Debian: apt install openjdk-17-jre-headless) or set JAVA_HOME. {error}"
         )
 
 
