@@ -6,23 +6,34 @@ it are done.
 
 ``TRADEWIRE_TEST_STUCK=<file>``: once, after the first commit, a fetch never returns. The process lives on and stays a
 member of its group. The file marks that it has happened.
+
+``TRADEWIRE_TEST_DROP=topic``: of each partition of a changelog the last record that the first fetch brings is dropped,
+as Faust drops what it holds when a rebalance comes.
+
+SIGUSR1 tears all connections of the consumer in the moment in which metadata are asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from torn_connections import tear_connections  # beside this script
+
 from tradewire.processors._faust_app import WorkerConsumer
 from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.liveness import read_progress
-from tradewire.processors.worker import main
+from tradewire.processors.worker import Worker, main
 
 _settle = Ledger.settle
 _next_records = WorkerConsumer._wait_next_records
+_recover = WorkerConsumer._recover
+_run = Worker.run
+_dropped: set[Any] = set()
 
 
 def _hold(ledger: Ledger[Any], claim: Claim[Any]) -> None:
@@ -40,9 +51,24 @@ async def _stick(consumer: WorkerConsumer, timeout: float) -> Any:
     return await _next_records(consumer, timeout)
 
 
+async def _drop(consumer: WorkerConsumer, tp: Any, rows: list[Any]) -> None:
+    if tp.topic == os.environ["TRADEWIRE_TEST_DROP"] and tp not in _dropped:
+        _dropped.add(tp)
+        rows = rows[:-1]
+    await _recover(consumer, tp, rows)
+
+
+async def _run_torn(worker: Worker, stop: asyncio.Event) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tear_connections, worker.app)
+    await _run(worker, stop)
+
+
 if __name__ == "__main__":
+    Worker.run = _run_torn  # type: ignore[method-assign]
     if "TRADEWIRE_TEST_HOLD" in os.environ:
         Ledger.settle = _hold  # type: ignore[method-assign]
     if "TRADEWIRE_TEST_STUCK" in os.environ:
         WorkerConsumer._wait_next_records = _stick  # type: ignore[method-assign]
+    if "TRADEWIRE_TEST_DROP" in os.environ:
+        WorkerConsumer._recover = _drop  # type: ignore[method-assign]
     sys.exit(main())

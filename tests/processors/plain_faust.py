@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from torn_connections import tear_connections  # beside this script
 
 CONFIG: dict[str, Any] = json.loads(sys.argv[1])
 HANG = b"hang"
@@ -113,27 +114,6 @@ def counts() -> faust.App:
             say("done", "count", value)
 
     return app
-
-
-def tear_connections(app: faust.App) -> None:
-    """Ends all connections in the moment in which metadata are about to be asked for over one of them."""
-    client: Any = app.consumer._thread._consumer._client
-    update, connection_to = client._metadata_update, client._get_conn
-
-    async def torn_connection(*arguments: Any, **more: Any) -> Any:
-        client._get_conn = connection_to
-        found = await connection_to(*arguments, **more)
-        for connection in list(client._conns.values()):
-            connection._writer.transport.abort()
-        await asyncio.sleep(0)
-        return found
-
-    async def torn_update(*arguments: Any) -> Any:
-        client._metadata_update, client._get_conn = update, torn_connection
-        return await update(*arguments)
-
-    client._metadata_update = torn_update
-    app.consumer._thread.thread_loop.call_soon_threadsafe(client.force_metadata_update)
 
 
 async def main() -> None:

@@ -231,7 +231,9 @@ class RunningWorker:
         wait_until(lambda: few(self.behind()), within_s=within_s, every_s=0.2, alive=self.process.poll)
 
     def __enter__(self) -> RunningWorker:
-        self.start()
+        """Starts it, unless that was done in a way of its own."""
+        if self._process is None:
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
