@@ -27,6 +27,8 @@ class AssignedPartition:
         self.job: Job | None = None
         # A batch that waits for the registry or for tables is not looked at again before this time.
         self.not_before = 0.0
+        # Kafka has no record below it that was not given to ``add``.
+        self.read_to = 0
         self._since = 0.0
         self._next_offset = protocol.position
 
@@ -116,6 +118,17 @@ class AssignedPartition:
         if self.job is not None and self.job.finished.is_set():
             self.job = None
             self.protocol.rows_stored()
+
+    def done_to(self) -> int | None:
+        """The offset to commit: nothing below it is left to store. None while a batch is under way, or nothing is new.
+
+        It is behind the batch that is stored, and behind what follows it, if that is nothing but ends of transactions.
+        """
+        behind = 0 if self.buffer or self.batch is not None else self.read_to
+        protocol = self.protocol
+        if protocol.phase is Phase.COMMITTING and protocol.intent is not None:
+            return max(protocol.intent.hi + 1, behind)
+        return behind if protocol.phase is Phase.CONSUMING and behind > protocol.position else None
 
     def cancel(self) -> None:
         """Ends the batch under way; the next owner of the partition does it again."""

@@ -191,11 +191,17 @@ class PartitionProtocol:
         self.phase = Phase.COMMITTING
         return self.intent.hi + 1
 
-    def offset_stored(self) -> None:
-        assert self.phase is Phase.COMMITTING and self.intent is not None
-        self.position = self.intent.hi + 1
+    def offset_stored(self, offset: int) -> None:
+        """Kafka has the offset behind the batch, or behind what follows it and is no record."""
+        assert self.phase is Phase.COMMITTING and self.intent is not None and offset > self.intent.hi
+        self.position = offset
         self.intent = None
         self.phase = Phase.CONSUMING
+
+    def skipped_to(self, offset: int) -> None:
+        """Kafka has an offset behind what is no record: ends of transactions, aborted records."""
+        assert self.phase is Phase.CONSUMING and self.intent is None and offset >= self.position
+        self.position = offset
 
     @property
     def _name(self) -> str:

@@ -63,7 +63,9 @@ class Sink:
     4. insert one block per schema id, each with a token made of the boundaries, the schema id and the number of rows.
        Crash in between or after: the next owner reads exactly ``lo`` to ``hi`` and repeats all inserts; ClickHouse
        drops those whose tokens it remembers.
-    5. commit offset ``hi + 1`` without metadata. Crash after: the next owner begins with the next batch.
+    5. commit offset ``hi + 1`` without metadata. Crash after: the next owner begins with the next batch. Where Kafka
+       says that only ends of transactions and aborted records follow, the offset behind them is committed, at once or
+       later: else a partition that is written in transactions would never be seen to be stored to its end.
 
     An insert that fails is repeated with the same bytes until it is done; meanwhile Kafka is polled, so that the group
     keeps its members, and reading is paused when the buffer is full. An insert of a sink that is gone may still arrive:
@@ -181,9 +183,14 @@ class Sink:
 
     def _take(self, messages: Sequence[Any]) -> None:
         by_partition: dict[tuple[str, int], list[Any]] = {}
+        ends: dict[tuple[str, int], int] = {}
         for message in messages:
-            if message.error() is not None:
-                self._refuse(message)
+            error = message.error()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    ends[message.topic(), message.partition()] = message.offset()
+                else:
+                    self._refuse(message)
                 continue
             key = (message.topic(), message.partition())
             try:
@@ -194,6 +201,9 @@ class Sink:
             assigned = self._partitions.get(key)
             if assigned is not None:
                 assigned.add(found)
+        for key, end in ends.items():
+            if (assigned := self._partitions.get(key)) is not None:
+                assigned.read_to = end
 
     def _refuse(self, message: Any) -> None:
         error = message.error()
@@ -238,13 +248,13 @@ class Sink:
         offsets: list[TopicPartition] = []
         for assigned in partitions:
             protocol, intent = assigned.protocol, assigned.protocol.intent
-            if intent is None or protocol.phase not in (Phase.INTENDING, Phase.COMMITTING):
-                continue
-            if protocol.phase is Phase.INTENDING:
+            if protocol.phase is Phase.INTENDING and intent is not None:
                 failpoint("sink.before_intent")
                 at = TopicPartition(protocol.topic, protocol.partition, intent.lo, metadata=intent.encode())
+            elif (done_to := assigned.done_to()) is not None:
+                at = TopicPartition(protocol.topic, protocol.partition, done_to, metadata="")
             else:
-                at = TopicPartition(protocol.topic, protocol.partition, intent.hi + 1, metadata="")
+                continue
             offsets.append(at)
         if not offsets:
             return
@@ -263,9 +273,9 @@ class Sink:
                 metrics.COMMIT_ERRORS.inc()
                 _log.warning("commit_failed", topic=result.topic, partition=result.partition, error=str(result.error))
             elif assigned_now is not None:
-                self._committed(assigned_now)
+                self._committed(assigned_now, result.offset)
 
-    def _committed(self, assigned: AssignedPartition) -> None:
+    def _committed(self, assigned: AssignedPartition, offset: int) -> None:
         protocol = assigned.protocol
         if protocol.phase is Phase.INTENDING:
             failpoint("sink.after_intent")
@@ -273,7 +283,9 @@ class Sink:
             self._inserter.submit(assigned.start())
         elif protocol.phase is Phase.COMMITTING:
             failpoint("sink.after_commit")
-            protocol.offset_stored()
+            protocol.offset_stored(offset)
+        elif protocol.phase is Phase.CONSUMING:
+            protocol.skipped_to(offset)
 
     def _throttle(self) -> None:
         """Pauses reading when the buffers are full; polling goes on, so that the group does not evict this member."""
@@ -358,6 +370,8 @@ def _consumer_config(settings: Settings, instance_id: str | None, session_timeou
         # Where to begin is said explicitly; an offset that is gone is an error, never a silent skip.
         "auto.offset.reset": "error",
         "isolation.level": "read_committed",
+        # The end is told behind the records before it; what librdkafka has of an earlier assignment it throws away.
+        "enable.partition.eof": True,
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": session_timeout_ms,
         "heartbeat.interval.ms": max(100, session_timeout_ms // 5),
