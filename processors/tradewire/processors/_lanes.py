@@ -81,7 +81,11 @@ class Lanes(Generic[Unit, Item]):
     def __init__(self, count: int, work: Callable[[Item], float | None], name: str) -> None:
         self._work = work
         self._queues: KeyQueues[Unit, Item] = KeyQueues()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        # For who waits for the end of what runs. Of the lanes one is woken at a time, and wakes the next if there is
+        # more, or a retry whose time has to be kept: woken all at every end of a call they fight for the interpreter.
+        self._ended = threading.Condition(lock)
         # With since when.
         self._running: dict[Unit, tuple[Item, float]] = {}
         self._is_closed = False
@@ -100,11 +104,9 @@ class Lanes(Generic[Unit, Item]):
     def add(self, work: Iterable[tuple[Unit, Item]]) -> None:
         """Puts items behind what their units have."""
         with self._changed:
-            count = 0
             for unit, item in work:
                 self._queues.add(unit, item)
-                count += 1
-            self._changed.notify(min(count, len(self._threads)))
+            self._changed.notify()
 
     def drop(self, chosen: Callable[[Unit], bool]) -> None:
         """Forgets what is queued or waits, of the chosen units; what runs goes on."""
@@ -131,7 +133,7 @@ class Lanes(Generic[Unit, Item]):
         with self._changed:
             begun = [item for unit, (item, _) in self._running.items() if chosen(unit)]
             self._queues.trim(chosen, bound([*begun, *self.finished]))
-            in_time = self._changed.wait_for(rests, timeout_s)
+            in_time = self._ended.wait_for(rests, timeout_s)
             self._queues.drop(chosen)
             return in_time
 
@@ -140,6 +142,7 @@ class Lanes(Generic[Unit, Item]):
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+            self._ended.notify_all()
 
     def join(self, timeout_s: float) -> None:
         """Waits for the threads, all together at most that long."""
@@ -169,6 +172,7 @@ class Lanes(Generic[Unit, Item]):
                     self._is_closed = True
                     self._running.pop(unit, None)
                     self._changed.notify_all()
+                    self._ended.notify_all()
                 return
             self._put_back(unit, item, delay_s)
 
@@ -179,6 +183,8 @@ class Lanes(Generic[Unit, Item]):
                 taken = self._queues.take(now)
                 if taken is not None:
                     self._running[taken[0]] = (taken[1], now)
+                    if self._queues.has_ready or self._queues.next_due() is not None:
+                        self._changed.notify()
                     return taken
                 due = self._queues.next_due()
                 self._changed.wait(None if due is None else max(0.001, due - now))
@@ -192,5 +198,4 @@ class Lanes(Generic[Unit, Item]):
             else:
                 self._queues.again(unit, time.monotonic() + delay_s)
             self._running.pop(unit, None)
-            # One that waits for this unit, one for the time of a retry, or who waits for the end of what runs.
-            self._changed.notify_all()
+            self._ended.notify_all()

@@ -92,9 +92,21 @@ class OwnedPartition:
         return None if offset == self.committed else offset
 
     @property
+    def first_open(self) -> int | None:
+        """The oldest unfinished record; None if all that was claimed is done."""
+        return self._ledger.first_open(self.partition)
+
+    @property
     def ahead_rows(self) -> int:
         """Offsets from the oldest unfinished record to the newest that was read."""
-        return self.read_to - (self._ledger.committable(self.partition) or self.begin)
+        first = self.first_open
+        return 0 if first is None else self.read_to - first
+
+    def throttle(self, rows_max: int, ahead_max: int) -> bool:
+        """Whether to read on has changed: not with a full buffer, again at half of it. ``is_paused`` says which."""
+        full = max(self.queued_rows / rows_max, self.ahead_rows / ahead_max)
+        was_paused, self.is_paused = self.is_paused, full >= 1 or (self.is_paused and full > 0.5)
+        return was_paused != self.is_paused
 
     def close(self) -> None:
         """Whatever comes back from now on settles nothing."""

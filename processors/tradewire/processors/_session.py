@@ -17,14 +17,23 @@ from tradewire.core.logs import get_logger
 from tradewire.core.settings import Settings
 from tradewire.processors._lanes import HandlerLoop, Lanes
 from tradewire.processors._partitions import ConsumedRecord, OwnedPartition, Place, begins, consumer_config, gone
-from tradewire.processors._work import Desk, RecordWork, RedriveWork, Unit, Work, place_of, unit_of
+from tradewire.processors._work import (
+    Desk,
+    RecordWork,
+    RedriveWork,
+    Unit,
+    Work,
+    handling_of,
+    place_of,
+    settle_finished,
+    unit_of,
+    up_to_what_is_done,
+)
 from tradewire.processors.dedupe import DedupeWindow
-from tradewire.processors.handling import Handling, identity_of
+from tradewire.processors.handling import identity_of
 from tradewire.processors.parking import ParkingLot
-from tradewire.processors.retries import RetryPolicy
 from tradewire.processors.subscriber_metrics import SubscriberMetrics
 from tradewire.processors.subscriptions import Subscriptions
-from tradewire.processors.tracing import ConsumerTracing
 from tradewire.schemas import Contract
 
 _log = get_logger(__name__)
@@ -59,22 +68,13 @@ class Session:
         self._member = member
         self._limits = member.settings.subscriber
         self._group, self._metrics, self._lot, self._loop = member.group, member.metrics, lot, loop
-        compacted = frozenset(topic.name for topic in member.contract.topics.values() if topic.cleanup == "compact")
-        self._handling = Handling(
-            member.contract.codec,
+        self._handling = handling_of(
+            self._limits,
+            member.contract,
             member.subscriptions,
-            RetryPolicy(
-                self._limits.retry_attempts_max,
-                self._limits.retry_base_ms,
-                self._limits.retry_cap_ms,
-                self._limits.retry_total_ms_max,
-            ),
             group=member.group,
             run=loop.run,
             metrics=member.metrics,
-            tracing=ConsumerTracing(self._limits.tracing, member.group),
-            unknown_schema_wait_s=self._limits.unknown_schema_wait_ms / 1000,
-            compacted=compacted,
         )
         self._desk = Desk(self._handling, lot, member.metrics, member.group)
         self._lanes: Lanes[Unit, Work] = Lanes(self._limits.concurrency, self._work, member.group)
@@ -181,9 +181,7 @@ class Session:
         paused = unfinished = 0
         for owned in self.owned.values():
             unfinished += owned.queued_rows
-            full = max(owned.queued_rows / rows_max, owned.ahead_rows / ahead_max)
-            if owned.is_paused != (full >= 1 or (owned.is_paused and full > 0.5)):
-                owned.is_paused = not owned.is_paused
+            if owned.throttle(rows_max, ahead_max):
                 change = self._consumer.pause if owned.is_paused else self._consumer.resume
                 change([TopicPartition(owned.topic, owned.partition)])
             paused += owned.is_paused
@@ -194,15 +192,7 @@ class Session:
     # --- done work
 
     def _settle(self) -> None:
-        finished = self._lanes.finished
-        while finished:
-            work = finished.popleft()
-            if isinstance(work, RecordWork):
-                if work.owned.is_open:
-                    work.owned.settle(work.claim)
-                    work.owned.queued_rows -= 1
-            elif isinstance(work, RedriveWork):
-                self._redrives.discard(work)
+        settle_finished(self._lanes.finished, self._redrives)
 
     def _take_redrives(self) -> None:
         """One batch of them at a time: what is due stays due until it is drained."""
@@ -330,20 +320,12 @@ class Session:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places = {(at.topic, at.partition) for at in partitions}
         wait_ms = 0 if self._is_leaving else self._limits.revoke_wait_ms
-        self._lanes.finish(lambda unit: place_of(unit) in places, self._up_to_what_is_done, wait_ms / 1000)
+        bound = up_to_what_is_done(self.owned.values())
+        self._lanes.finish(lambda unit: place_of(unit) in places, bound, wait_ms / 1000)
         self._settle()
         self._commit_now([self.owned[place] for place in places if place in self.owned])
         self._forget(places)
         consumer.incremental_unassign(partitions)
-
-    def _up_to_what_is_done(self, begun: Iterable[Work]) -> Callable[[Work], bool]:
-        """Keys run apart: an older event of another key may wait where a newer one is done. What lies between goes on,
-        so that the commit comes up to the newest and the next owner repeats none of it."""
-        done_to = {owned.place: owned.done_to_max for owned in self.owned.values()}
-        for work in begun:
-            if isinstance(work, RecordWork) and work.owned.place in done_to:
-                done_to[work.owned.place] = max(done_to[work.owned.place], work.claim.last)
-        return lambda work: isinstance(work, RecordWork) and work.claim.last <= done_to.get(work.owned.place, -1)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Somebody else owns them already: nothing of them is committed, and their events are handled again there."""
@@ -370,7 +352,8 @@ class Session:
     def _leave(self) -> None:
         """Lets what runs end, commits it, leaves the group. A handler that does not return in time is left behind."""
         self._is_leaving = True
-        self._lanes.finish(lambda _: True, self._up_to_what_is_done, self._limits.stop_wait_ms / 1000)
+        bound = up_to_what_is_done(self.owned.values())
+        self._lanes.finish(lambda _: True, bound, self._limits.stop_wait_ms / 1000)
         self._lanes.close()
         self._loop.cancel()
         self._lanes.join(_JOIN_S)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from tradewire.core.errors import KafkaUnavailable
 from tradewire.core.logs import get_logger
+from tradewire.core.subscriber_settings import SubscriberSettings
 from tradewire.processors._partitions import OwnedPartition
-from tradewire.processors.handling import Again, Done, Handling, Job, Outcome, Park
+from tradewire.processors.handling import Again, Await, Done, Handling, Job, Outcome, Park
 from tradewire.processors.ledger import Claim
 from tradewire.processors.parking import DeadLetter, NotOwned, ParkedKey, ParkingLot, Redrive, Standing
 from tradewire.processors.records import RawRecord
+from tradewire.processors.retries import RetryPolicy
 from tradewire.processors.subscriber_metrics import SubscriberMetrics
+from tradewire.processors.subscriptions import Subscriptions
+from tradewire.processors.tracing import ConsumerTracing
+from tradewire.schemas import Contract
 
 _log = get_logger(__name__)
 Unit = ParkedKey | tuple[str, int]
@@ -25,6 +32,29 @@ class Work(Protocol):
     owned: OwnedPartition
 
     def take(self, desk: Desk) -> float | None: ...
+
+
+def handling_of(
+    limits: SubscriberSettings,
+    contract: Contract,
+    subscriptions: Subscriptions,
+    *,
+    group: str,
+    run: Await,
+    metrics: SubscriberMetrics,
+) -> Handling:
+    """How events are handled by these settings; ``run`` runs what async handlers return."""
+    return Handling(
+        contract.codec,
+        subscriptions,
+        RetryPolicy(limits.retry_attempts_max, limits.retry_base_ms, limits.retry_cap_ms, limits.retry_total_ms_max),
+        group=group,
+        run=run,
+        metrics=metrics,
+        tracing=ConsumerTracing(limits.tracing, group),
+        unknown_schema_wait_s=limits.unknown_schema_wait_ms / 1000,
+        compacted=frozenset(topic.name for topic in contract.topics.values() if topic.cleanup == "compact"),
+    )
 
 
 class Desk:
@@ -65,6 +95,8 @@ class RecordWork:
         return None
 
     def _park(self, desk: Desk, failed: Park | None) -> None:
+        if not self.owned.is_open:
+            return  # its next owner reads the record
         try:
             if failed is None:
                 desk.lot.park(self.job.record)
@@ -113,6 +145,35 @@ class RedriveWork:
             desk.metrics.redriven.labels(desk.group, "failed").inc()
         self._job = None
         return _AT_ONCE
+
+
+def settle_finished(finished: deque[Work], redrives: set[RedriveWork]) -> None:
+    """Writes down what is done; of partitions that were given away nothing."""
+    while finished:
+        work = finished.popleft()
+        if isinstance(work, RecordWork):
+            if work.owned.is_open:
+                work.owned.settle(work.claim)
+                work.owned.queued_rows -= 1
+        elif isinstance(work, RedriveWork):
+            redrives.discard(work)
+
+
+def up_to_what_is_done(partitions: Iterable[OwnedPartition]) -> Callable[[Iterable[Work]], Callable[[Work], bool]]:
+    """What still goes on of partitions that are given up, as ``Lanes.finish`` asks for it.
+
+    Keys run apart: an older event of another key may wait where a newer one is done. What lies between goes on, so that
+    the commit comes up to the newest and the next owner repeats none of it.
+    """
+
+    def bound(begun: Iterable[Work]) -> Callable[[Work], bool]:
+        done_to = {owned.place: owned.done_to_max for owned in partitions}
+        for work in begun:
+            if isinstance(work, RecordWork) and work.owned.place in done_to:
+                done_to[work.owned.place] = max(done_to[work.owned.place], work.claim.last)
+        return lambda work: isinstance(work, RecordWork) and work.claim.last <= done_to.get(work.owned.place, -1)
+
+    return bound
 
 
 def unit_of(topic: str, partition: int, key: bytes | None, offset: int, order: str) -> Unit:

@@ -119,6 +119,11 @@ class KeyQueues(Generic[Unit, Item]):
         """Whether of the chosen units something is out, or could be taken at once."""
         return any(line.due is None for unit, line in self._lines.items() if chosen(unit))
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether ``take`` may find more at once. May be True where it will not, never False where it would."""
+        return bool(self._ready)
+
     def next_due(self) -> float | None:
         """When the next waiting unit is due, at the earliest."""
         return self._waiting[0][0] if self._waiting else None

@@ -59,6 +59,17 @@ class Ledger(Generic[Partition]):
         if account.done_to is None or claim.last > account.done_to:
             account.done_to = claim.last
 
+    def split(self, claim: Claim[Partition], offset: int) -> Claim[Partition]:
+        """Cuts the newest claim of a partition before ``offset``, which lies within it; returns the claim of the rest.
+
+        Of a claim from before ``forget`` nothing is written down, as with ``settle``.
+        """
+        account = self._accounts.get(claim.partition)
+        is_open = account is not None and claim in account.open
+        rest = (self.claim if is_open else Claim)(claim.partition, offset, claim.last)
+        claim.last = offset - 1
+        return rest
+
     def committable(self, partition: Partition) -> int | None:
         """The offset to commit: all records before it are done. None if nothing can be committed since ``forget``."""
         account = self._accounts.get(partition)
@@ -68,6 +79,11 @@ class Ledger(Generic[Partition]):
             # The oldest open claim: what is done behind it does not count yet.
             return claim.first if claim.first > account.first else None
         return account.done_to + 1
+
+    def first_open(self, partition: Partition) -> int | None:
+        """The oldest record whose work is not done; None if all that was handed out is."""
+        account = self._accounts.get(partition)
+        return None if account is None else next((claim.first for claim in account.open), None)
 
     def forget(self) -> None:
         """Closes all accounts, on a rebalance: what was not committed is read again, by whoever owns it then."""

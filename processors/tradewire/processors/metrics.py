@@ -27,7 +27,7 @@ class WorkerMetrics:
             ["topic"],
             registry=registry,
         )
-        self.parking = ParkingMetrics(registry)
+        self.parking = ParkingMetrics.of(registry)
         self.batch_rows = Histogram(
             "tradewire_worker_batch_rows",
             "Records per batch.",

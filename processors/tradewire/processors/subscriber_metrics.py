@@ -65,7 +65,7 @@ class SubscriberMetrics:
             ["group"],
             registry=registry,
         )
-        self.parking = ParkingMetrics(registry)
+        self.parking = ParkingMetrics.of(registry)
         self._add_gauges(registry)
 
     def _add_gauges(self, registry: CollectorRegistry) -> None:

@@ -67,7 +67,8 @@ COVERAGE_INTERVAL_S: Final = 5.0
 class ParkingLot:
     """The dead letters of one member of a group. One thread at a time; a lock makes others wait.
 
-    Constructing it creates the two topics of the group if they are missing, and blocks for that.
+    Constructing it creates the two topics of the group if they are missing, and blocks for that. ``offsets_group`` is
+    the consumer group that commits the source offsets, if it has another name than the group of the letters.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ParkingLot:
         kafka: KafkaSettings,
         group: str,
         *,
+        offsets_group: str | None = None,
         parked_per_key_max: int = PARKED_PER_KEY_MAX,
         confirm_timeout_s: float = 30.0,
         topics: Mapping[str, Topic] | None = None,
@@ -82,6 +84,7 @@ class ParkingLot:
         clock: Clock | None = None,
     ) -> None:
         self.group = group
+        self._offsets_group = offsets_group or group
         self._kafka = kafka
         self._clock = clock or SystemClock()
         self._metrics = metrics
@@ -116,7 +119,7 @@ class ParkingLot:
                 (letter.parked_key, letter.offset)
                 for letter in read_letters(self._kafka, self.group, self._letter_partitions, waiting)
             ]
-            reached = committed_or_first(self._kafka, self.group, places)
+            reached = committed_or_first(self._kafka, self._offsets_group, places)
             self._parking.assigned(reached, states, letters)
             self._cover(reached)
             self._count()
@@ -340,7 +343,7 @@ class ParkingLot:
         if not ours:
             return
         try:
-            committed = committed_or_first(self._kafka, self.group, ours)
+            committed = committed_or_first(self._kafka, self._offsets_group, ours)
         except KafkaUnavailable as error:
             _log.warning("how far partitions are committed cannot be written down", reason=str(error))
             committed = {}

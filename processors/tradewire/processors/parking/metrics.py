@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 
@@ -31,3 +33,13 @@ class ParkingMetrics:
             ["group"],
             registry=registry,
         )
+
+    @staticmethod
+    def of(registry: CollectorRegistry = REGISTRY) -> ParkingMetrics:
+        """The one of a registry, which takes every name once: a worker may park for its folds and for its handlers."""
+        return _of(registry)
+
+
+@cache
+def _of(registry: CollectorRegistry) -> ParkingMetrics:
+    return ParkingMetrics(registry)
