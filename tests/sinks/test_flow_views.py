@@ -18,8 +18,21 @@ CATALOGUE = Catalogue.load()
 STATE = CATALOGUE["flows.state.changed"].latest
 
 
-def state(flow: int, status: str, duration_ns: int, *run_statuses: str) -> dict[str, Any]:
-    """A state of one flow with a run of the declared flow ``order`` for each of its statuses."""
+def state(
+    flow: int, status: str, duration_ns: int, *run_statuses: str, reached_ns: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """A state of one flow with a run of ``order`` for each of its statuses; the first has reached steps."""
+    reached = [
+        {
+            "step": step,
+            "reached_by": "e",
+            "reached_type": "t",
+            "reached_ns": at_ns,
+            "reached_recorded_ns": at_ns,
+            "late": at_ns > 50,
+        }
+        for step, at_ns in zip(("accepted", "ended"), reached_ns, strict=False)
+    ]
     run = {
         "run_id": "r", "flow_name": "order", "run_subject": "", "begin_event_id": "e", "begun_ns": 0,
         "begun_recorded_ns": 0, "quiet": False, "waiting_step": None, "deadline_ns": None, "failed_by": None,
@@ -27,7 +40,10 @@ def state(flow: int, status: str, duration_ns: int, *run_statuses: str) -> dict[
     }  # fmt: skip
     return data_of(STATE) | {
         "correlation_id": f"flow-{flow}", "flow_type": "order", "status": status, "duration_ns": duration_ns,
-        "orphan_count": 0, "steps": [], "runs": [run | {"run_status": found} for found in run_statuses],
+        "orphan_count": 0, "steps": [], "runs": [
+            run | {"run_status": found, "reached": reached if not number else []}
+            for number, found in enumerate(run_statuses)
+        ],
     }  # fmt: skip
 
 
@@ -36,8 +52,8 @@ def test_completion_is_of_the_newest_state_of_each_flow(store: Store) -> None:
     Tables(store, CATALOGUE, FixedIds(), 1_000).ensure()
     states = [
         state(0, "OPEN", 1, "OPEN"),
-        state(0, "COMPLETED", 10, "COMPLETED"),
-        state(1, "COMPLETED", 30, "COMPLETED", "COMPLETED"),
+        state(0, "COMPLETED", 10, "COMPLETED", reached_ns=(10, 15)),
+        state(1, "COMPLETED", 30, "COMPLETED", "COMPLETED", reached_ns=(30, 55)),
         state(2, "STALLED", 50, "STALLED", "FAILED"),
         state(3, "OPEN", 5, "OPEN"),
     ]
@@ -52,6 +68,8 @@ def test_completion_is_of_the_newest_state_of_each_flow(store: Store) -> None:
     completion = [("order", "COMPLETED", 2, 20.0), ("order", "OPEN", 1, 5.0), ("order", "STALLED", 1, 50.0)]
     assert completion == [row[:4] for row in rows("v_flow_completion")]
     assert [("order", 6, 3, 1, 1, 1, 0.6)] == rows("v_flow_runs")
+    # Each of the two flows whose run reached steps: 10 or 30 ns to the first, 5 or 25 more to the second.
+    assert [("order", "accepted", 2, 20.0, 29.8, 0), ("order", "ended", 2, 15.0, 24.8, 1)] == rows("v_flow_hops")
     history = History(connect(store._settings), store.database)
     flows = Statistics(history).flows()
     history.close()

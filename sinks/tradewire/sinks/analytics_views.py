@@ -46,7 +46,17 @@ def read_model_views(at: str, columns: Collection[str] | None = None) -> Mapping
             "SELECT tupleElement(run, 'flow_name') AS flow_name, tupleElement(run, 'run_status') AS run_status "
             f"FROM {at}flows_state FINAL ARRAY JOIN runs AS run) GROUP BY flow_name"
         ),
+        "v_flow_hops": (
+            "SELECT flow_name, hop.1 AS step, count() AS reached, quantile(0.5)(hop.2) AS latency_ns_p50, "
+            "quantile(0.99)(hop.2) AS latency_ns_p99, sum(hop.3) AS late FROM ("
+            "SELECT tupleElement(run, 'flow_name') AS flow_name, tupleElement(run, 'reached') AS steps, "
+            # Of the first step from the run's beginning, of each other from the step before it.
+            "arraySlice(arrayDifference(arrayConcat([tupleElement(run, 'begun_ns')], "
+            "tupleElement(steps, 'reached_ns'))), 2) AS latencies, "
+            "arrayJoin(arrayZip(tupleElement(steps, 'step'), latencies, tupleElement(steps, 'late'))) AS hop "
+            f"FROM {at}flows_state FINAL ARRAY JOIN runs AS run) GROUP BY flow_name, step"
+        ),
     }
     if columns is not None and "runs" not in columns:
-        del views["v_flow_runs"]
+        del views["v_flow_runs"], views["v_flow_hops"]
     return views
