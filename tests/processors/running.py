@@ -25,8 +25,28 @@ _NOT_YET = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
+    # A broker that the machine's load keeps from its controller for a moment.
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
 )
 CONSUMED = ("market.events", "trading.events", "system.events", "risk.events", STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
+
+
+def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and end of a partition, once the broker can tell."""
+
+    def found() -> tuple[int, int] | None:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
+        except KafkaException as error:
+            if error.args[0].code() in _NOT_YET:
+                return None
+            raise
+        return low, high
+
+    answer = wait_until(found, within_s=60)
+    assert answer is not None
+    return answer
 
 
 def steps_about(found: dict[str, dict[str, Any]], prefix: str) -> int:
@@ -77,7 +97,7 @@ class Broker:
             known = consumer.list_topics(timeout=10).topics
             left = {}
             for place in [TopicPartition(name, number) for name in topics for number in known[name].partitions]:
-                low, high = consumer.get_watermark_offsets(place, timeout=10)
+                low, high = _watermarks(consumer, place)
                 if low < high:
                     left[place.topic, place.partition] = (low, high)
             consumer.assign([TopicPartition(*place, low) for place, (low, _) in left.items()])
@@ -128,16 +148,15 @@ class Broker:
         known = consumer.list_topics(timeout=10).topics
         places = [TopicPartition(name, number) for name in topics for number in known[name].partitions]
         try:
-            committed = consumer.committed(places, timeout=10)
+            behind = 0
+            for place in consumer.committed(places, timeout=10):
+                low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
+                behind += high - max(low, place.offset)
+            return behind
         except KafkaException as error:
             if error.args[0].code() in _NOT_YET:
                 return sys.maxsize
             raise
-        behind = 0
-        for place in committed:
-            low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
-            behind += high - max(low, place.offset)
-        return behind
 
     def committed(self, group: str, topic: str, partition: int) -> int:
         """The offset that a group has committed; negative if none."""

@@ -77,3 +77,21 @@ def test_every_record_before_the_committable_offset_is_done(sizes: list[int], or
         # Not lazy either: what stands without a gap is committable.
         assert (limit or 0) == next(number for number in range(offset + 1) if number not in done)
     assert ledger.open_claims() == 0
+
+
+def test_a_range_that_is_split_is_committable_up_to_the_cut() -> None:
+    ledger: Ledger[str] = Ledger()
+    claim = ledger.claim("p0", 5, 9)
+    rest = ledger.split(claim, 7)
+    ledger.settle(claim)
+    assert (ledger.committable("p0"), ledger.open_claims()) == (7, 1)
+    ledger.settle(rest)
+    assert ledger.committable("p0") == 10
+
+
+def test_splitting_a_range_of_before_a_rebalance_opens_nothing() -> None:
+    ledger: Ledger[str] = Ledger()
+    claim = ledger.claim("p0", 5, 9)
+    ledger.forget()
+    ledger.split(claim, 7)
+    assert (ledger.committable("p0"), ledger.open_claims()) == (None, 0)

@@ -46,6 +46,7 @@ from tradewire.processors.dead_letters import ORPHAN, dead_letter
 from tradewire.processors.folds import Folds
 from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.metrics import WorkerMetrics
+from tradewire.processors.parking.errors import ParkingFull
 from tradewire.processors.parking.reading import DeadLetter
 from tradewire.processors.records import RawRecord, Read
 from tradewire.processors.states import BatchStates, StateCache
@@ -89,6 +90,7 @@ class Engine:
         self.deadlines = Deadlines(folds, store, clock or SystemClock(), deadline_grace_ms)
         self.settlement = Settlement(outbox, store, metrics=metrics, leave=leave, on_stored=self._on_stored)
         self.parking = parking
+        self._redriving = asyncio.Lock()
         if parking is not None:
             self.settlement.facts_of = parking.facts
 
@@ -102,7 +104,8 @@ class Engine:
 
         Blocks while ``IN_FLIGHT_MAX`` batches are not settled, and while a schema cannot be had: while the registry is
         away (the process ends after ``REGISTRY_WAIT_MS_MAX``, to begin anew), and for ``unknown_schema_wait_ms`` from
-        when the registry first answered that it does not know an id; then its records are dead letters.
+        when the registry first answered that it does not know an id; then its records are dead letters. Ends the
+        process, with all that precedes it settled, at a record whose key has no room for one more letter.
         """
         self.settlement.begin()
         now_ms = time.time() * 1000
@@ -112,15 +115,15 @@ class Engine:
             self._metrics.handling_seconds.labels(rows[0].topic).observe(age_s)
         claims = [self.ledger.claim(tp, rows[0].offset, rows[-1].offset) for tp, rows in records.items()]
         try:
-            reads = await self.reader.read(records)
-            batch = self._fold(reads, claims)
+            await self._fold_on(await self.reader.read(records), claims)
         except Abandoned:
             await self.settlement.end()
-            return
+        except ParkingFull as full:
+            self.leave(str(full))
+            raise
         except Exception as error:
             self.leave(f"a batch failed through no record's fault: {error!r}")
             raise
-        await self.settlement.hand_over(batch)
 
     async def take_over(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Learns what is parked in source partitions that are ours now. Before their first record is accepted.
@@ -199,34 +202,78 @@ class Engine:
         states = BatchStates(self._number, self._caches, self._load, STATES_MAX, self._load_many)
         return Batch(self._number, claims, self._outbox.delivery()), states
 
-    def _fold(self, reads: list[ReadOrNot], claims: list[Claim[Any]]) -> Batch:
+    async def _fold_on(self, reads: list[ReadOrNot], claims: list[Claim[Any]]) -> None:
+        """Folds and hands over, in one batch but for keys that have no room for one more letter.
+
+        What lies before such a record has to stand, as an operator can only re-drive what is written; then the
+        re-drives that are due may make room, here, as a worker that is started again comes to the record at once.
+
+        Raises:
+            ParkingFull: they did not; all before the record stands.
+            Abandoned: a rebalance came meanwhile.
+        """
+        halted_at: Any = None
+        while True:
+            batch, taken, full = self._fold(reads, claims)
+            if full is None or self.parking is None:
+                await self.settlement.hand_over(batch)
+                return
+            self.settlement.begin()  # what is left will be a batch of its own
+            await self.settlement.hand_over(batch)
+            await self.settlement.settled(batch.number)
+            at, reads, claims = reads[taken].record, reads[taken:], claims[len(batch.claims) :]
+            if halted_at == (at.topic, at.partition, at.offset):
+                raise full
+            halted_at = (at.topic, at.partition, at.offset)
+            await self.redrive(self.parking)
+            await self.settlement.settled(self._number)
+            if self.reader.giving_up:
+                raise Abandoned
+
+    def _fold(self, reads: list[ReadOrNot], claims: list[Claim[Any]]) -> tuple[Batch, int, ParkingFull | None]:
+        """The batch, how many of the records it holds, and why not all. ``claims`` are cut where it ends."""
         started = time.perf_counter()
         batch, states = self._begin(claims)
         types: Counter[str] = Counter()
         parking = self.parking
         # The mapping itself: a record that is parked in this batch holds back those behind it.
         parked = () if parking is None else parking.keys
-        for record, read, unreadable in reads:
-            states.partition = record.partition
-            if parked and parking is not None and not parking.admits(record, batch, states):
-                continue
-            error: Exception | None = unreadable
-            if read is not None:
-                types[read.envelope.type if read.envelope is not None else STEPS] += 1
-                error = self._fold_one(read, states)
-            if error is not None:
-                self._metrics.dead_letters.labels(record.topic).inc()
-                if parking is None:
-                    states.forward(dead_letter(record, self._group, error))
-                else:
-                    parking.park(record, error, batch, states)
+        full: ParkingFull | None = None
+        taken = 0
+        try:
+            for taken, (record, read, unreadable) in enumerate(reads):  # noqa: B007 - it is used behind the loop
+                states.partition = record.partition
+                if parked and parking is not None and not parking.admits(record, batch, states):
+                    continue
+                error: Exception | None = unreadable
+                if read is not None:
+                    types[read.envelope.type if read.envelope is not None else STEPS] += 1
+                    error = self._fold_one(read, states)
+                if error is not None:
+                    self._metrics.dead_letters.labels(record.topic).inc()
+                    if parking is None:
+                        states.forward(dead_letter(record, self._group, error))
+                    else:
+                        parking.park(record, error, batch, states)
+            taken = len(reads)
+        except ParkingFull as found:
+            full = found
+            batch.claims = self._claims_before(reads[taken].record, claims)
         self._send(batch, states)
         batch.folded_at = time.perf_counter()
-        self._metrics.batch_rows.observe(len(reads))
+        self._metrics.batch_rows.observe(taken)
         self._metrics.fold_seconds.observe(batch.folded_at - started)
         for type, count in types.items():
             self._metrics.events.labels(type).inc(count)
-        return batch
+        return batch, taken, full
+
+    def _claims_before(self, record: RawRecord, claims: list[Claim[Any]]) -> list[Claim[Any]]:
+        """Cuts ``claims``, of which one holds the record, before it; returns those that lie before it."""
+        at = next(n for n, claim in enumerate(claims) if claim.partition == (record.topic, record.partition))
+        if claims[at].first < record.offset:
+            claims.insert(at + 1, self.ledger.split(claims[at], record.offset))
+            at += 1
+        return claims[:at]
 
     async def redrive_forever(self) -> None:
         """Has dead letters folded again whenever an operator asks for it; an error ends the process."""
@@ -241,6 +288,10 @@ class Engine:
 
     async def redrive(self, parking: WorkerParking) -> None:
         """Folds the letters of all keys that are due, each key's in batches of their own. Blocks as ``accept`` does."""
+        async with self._redriving:
+            await self._redrive(parking)
+
+    async def _redrive(self, parking: WorkerParking) -> None:
         due, writes = await parking.due()
         if writes:
             self.settlement.begin()

@@ -74,6 +74,11 @@ class Settlement:
             return False
         return True
 
+    async def settled(self, number: int) -> None:
+        """Waits until the batch of that number, and so all before it, are settled."""
+        async with self._done:
+            await self._done.wait_for(lambda: self.settled_number >= number)
+
     def send(self, batch: Batch, states: list[WrittenState]) -> None:
         """Sends states with the batch's present delivery."""
         for state in states:

@@ -144,7 +144,7 @@ class WorkerParking:
         """Makes a letter of a record that failed, or stands behind one that did.
 
         Raises:
-            ParkingFull: the key has its most; the worker must end with nothing of the batch committed.
+            ParkingFull: the key has its most; nothing from this record on may be committed.
         """
         key = ParkedKey.of(record.topic, record.partition, record.key, record.offset)
         said = None if error is None else f"{type(error).__name__}: {error}"

@@ -29,6 +29,9 @@ _NOT_YET: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
+    # What librdkafka makes of metadata that name no partitions, seen of a broker that was cut off from its controller.
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
 )
 
 READ_TIMEOUT_S: Final = 15.0
