@@ -144,6 +144,14 @@ def test_a_full_parking_lot_halts_loudly_and_acknowledges_nothing_more(feed: Fee
         subscriber.close()
 
     assert 3 == feed.committed()
+    # Started again it halts there again, unless a re-drive that was asked for makes room, which it takes first.
+    operator, seen = Operator(feed.kafka, feed.group, "tests"), Seen()
+    operator.redrive(operator.requests(operator.look().keys.values()))
+    with feed.subscriber(seen.add, subscriber={"parked_per_key_max": 3}):
+        wait_until_all_is_committed(feed)
+
+    assert {"bad": messages(5)} == seen.by_key
+    assert {} == operator.look().keys
 
 
 def test_poison_is_parked_and_the_events_behind_it_flow(feed: Feed) -> None:

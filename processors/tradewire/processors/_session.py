@@ -291,6 +291,8 @@ class Session:
                 committed=first if is_committed else None,
                 says_begin=self._limits.begin == "latest",
             )
+        # Before their first record: one whose key has no room for it would end this member before it had looked.
+        self._take_redrives()
         assigned = [at for at, _, _ in found]
         consumer.incremental_assign(assigned)
         # librdkafka keeps a pause over revocation and assignment: a partition that comes back would never be read.
