@@ -29,9 +29,9 @@ from tradewire.core import Settings, StackError, configure_logs
 from tradewire.producers.feeds import simulate
 from tradewire.schemas import Contract, Event, FixedIds, encode_headers
 from tradewire.sinks.container import build_block, split_by_schema
-from tradewire.sinks.history import EventFilter, History
 from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.store import Store
+from tradewire.sinks.stored_history import EventFilter, StoredHistory
 from tradewire.sinks.tables import Tables, Target
 
 SLOWER_MAX: Final = 3.0
@@ -165,7 +165,7 @@ class Growth:
             AssertionError: an answer does not have what it must have.
         """
         chance = random.Random(rows)
-        history = History.connect(self._settings.clickhouse)
+        history = StoredHistory.connect(self._settings.clickhouse)
 
         def moved(id: str) -> str:
             time_ms = int(id[:8] + id[9:13], 16) + chance.randrange(self._copies) * _COPY_MS

@@ -79,7 +79,7 @@ def sink(gateway_settings: Settings, contract: Contract) -> Iterator[Sink]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert made.ready.wait(60), failures
+    assert made.ready.wait(180), failures
     yield made
     made.stop()
     thread.join(60)

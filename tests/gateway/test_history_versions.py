@@ -10,10 +10,10 @@ from tests.sinks.samples import data_of, event_of, framed
 from tests.waiting import wait_until
 
 from tradewire.core import Settings
-from tradewire.gateway.complete import HistoryPositions, complete_json, complete_text
+from tradewire.gateway.complete import HistoryPositions, complete_json
 from tradewire.operations.stack import free_ports
 from tradewire.schemas import Contract, encode_headers
-from tradewire.sinks import CompleteUpTo, Sink
+from tradewire.sinks import CompleteUpTo, Sink, complete_line
 from tradewire.sinks.positions import PartitionPosition
 
 REJECTED = "trading.order.rejected"
@@ -86,14 +86,15 @@ def test_an_answer_does_not_fail_for_want_of_kafka(gateway_settings: Settings, c
     assert positions.now() is None
     assert positions.now() is None
     assert complete_json(None) is None
-    assert "not known" in complete_text(None)
+    assert "not known" in complete_line(None)
 
 
 def test_completeness_reads_as_a_sentence() -> None:
     behind = (PartitionPosition("t", 0, 0, 12, 7),)
 
-    assert "everything in Kafka is stored" in complete_text(CompleteUpTo(1_000, 1_000, ()))
-    assert "nothing is" in complete_text(CompleteUpTo(1_000, None, behind))
-    assert complete_text(CompleteUpTo(1_000, 500, behind)).endswith(
-        "1970-01-01T00:00:00.500000000Z; 5 records behind\n"
+    assert "everything in Kafka is stored" in complete_line(CompleteUpTo(1_000, 1_000, ()))
+    assert "nothing is" in complete_line(CompleteUpTo(1_000, None, behind))
+    assert complete_line(CompleteUpTo(1_000, 500, behind)).endswith(
+        "1970-01-01T00:00:00.500Z (0.5 s ago); 5 records behind"
     )
+    assert "NOT complete of flows.state" in complete_line(CompleteUpTo(1_000, None, behind), of="flows.state")

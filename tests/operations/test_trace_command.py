@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from tradewire.processors.records import Cause
 from tradewire.processors.tables import TIMER, Table
 from tradewire.processors.timers import Place
 from tradewire.schemas import Contract, Event, Topics
-from tradewire.sinks import History, Sink
+from tradewire.sinks import Sink, StoredHistory
+from tradewire.sinks.positions import SinkPositions
 from tradewire.sinks.store import Store
 
 pytestmark = pytest.mark.slow
@@ -75,10 +77,12 @@ def stored(settings: Settings, contract: Contract, tmp_path_factory: pytest.Temp
     history = None
     try:
         wait_until(sink.ready.is_set, within_s=120)
-        history = History.connect(own.clickhouse)
+        history = StoredHistory.connect(own.clickhouse)
         wanted = f"SELECT count() FROM flows_state FINAL WHERE correlation_id = '{stalled.correlation_id}'"
         wait_until(lambda: history.sql(wanted).rows[0][0] == 1, within_s=120)
         wait_until(lambda: len(history.flow(stalled.correlation_id).steps) == 2, within_s=120)
+        positions = SinkPositions.of(own)
+        wait_until(lambda: not any(at.behind for at in positions.read(STORED)), within_s=120)
         environment = {
             **os.environ,
             "TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS": own.kafka.bootstrap_servers,
@@ -112,6 +116,10 @@ def test_a_flow_is_drawn_from_clickhouse(stored: Stored) -> None:
     assert "└─ trading.order." in done.stdout
     assert "COMPLETED" in done.stdout or "FAILED" in done.stdout
     assert "readmodel" not in done.stdout and "flow.run" not in done.stdout
+    assert "complete" in done.stderr.splitlines()[-1], done.stderr
+    said = json.loads(tradewire(stored, "trace", stored.orders[0].correlation_id, "--json").stdout)
+    assert stored.orders[0].correlation_id == said["flow"]["correlation_id"]
+    assert {"asked_ms", "recorded_ms", "behind", "partitions"} == set(said["complete"])
 
 
 def test_a_stalled_flow_says_what_it_waits_for(stored: Stored) -> None:
@@ -127,6 +135,7 @@ def test_without_clickhouse_the_newest_state_in_kafka_is_drawn_and_said_to_be(st
     assert done.returncode == 0, done.stderr
     assert "(from flows.state; ClickHouse" in done.stdout and "does not answer)" in done.stdout
     assert "STALLED (deadline missed: accepted)" in done.stdout
+    assert "what the worker had written" in done.stderr
 
 
 def test_an_unknown_id_is_an_error_that_says_where_was_looked(stored: Stored) -> None:
@@ -142,3 +151,7 @@ def test_completion_and_hops_of_declared_flows(stored: Stored) -> None:
     assert "completion rate" in done.stdout
     (accepted,) = [line for line in done.stdout.splitlines() if "accepted" in line]
     assert "order" in accepted
+    assert "complete of flows.state" in done.stderr.splitlines()[-1], done.stderr
+    said = json.loads(tradewire(stored, "flows", "--json").stdout)
+    assert "order" in {run["flow"] for run in said["runs"]}
+    assert {"flows.state"} == {at["topic"] for at in said["complete"]["partitions"]}

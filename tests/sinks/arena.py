@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 from tradewire.core import Settings
 from tradewire.schemas import Catalogue, Contract, TopicAdmin, Topics
-from tradewire.sinks import History, Sink
+from tradewire.sinks import Sink, StoredHistory
 from tradewire.sinks.records import Record
 from tradewire.sinks.store import Store
 
@@ -73,8 +73,8 @@ class Arena:
         self.sent[topic, partition] = self.sent.get((topic, partition), 0) + len(records)
 
     @contextmanager
-    def history(self) -> Iterator[History]:
-        history = History.connect(self.settings.clickhouse)
+    def history(self) -> Iterator[StoredHistory]:
+        history = StoredHistory.connect(self.settings.clickhouse)
         try:
             yield history
         finally:

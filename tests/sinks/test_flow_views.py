@@ -7,7 +7,7 @@ from typing import Any
 from tests.sinks.samples import batch_of, data_of, record_of
 
 from tradewire.schemas import Catalogue, FixedIds
-from tradewire.sinks import History
+from tradewire.sinks import StoredHistory
 from tradewire.sinks.container import build_block
 from tradewire.sinks.row_shape import RowShape
 from tradewire.sinks.statistics import FlowCompletion, Statistics
@@ -70,7 +70,7 @@ def test_completion_is_of_the_newest_state_of_each_flow(store: Store) -> None:
     assert [("order", 6, 3, 1, 1, 1, 0.6)] == rows("v_flow_runs")
     # Each of the two flows whose run reached steps: 10 or 30 ns to the first, 5 or 25 more to the second.
     assert [("order", "accepted", 2, 20.0, 29.8, 0), ("order", "ended", 2, 15.0, 24.8, 1)] == rows("v_flow_hops")
-    history = History(connect(store._settings), store.database)
+    history = StoredHistory(connect(store._settings), store.database)
     flows = Statistics(history).flows()
     history.close()
     assert FlowCompletion("order", "STALLED", 1, 50.0, 50.0) in flows

@@ -13,14 +13,14 @@ from tests.waiting import wait_until
 from tradewire.core import Settings, new_id
 from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.schemas import Contract
-from tradewire.sinks.history import EventFilter, History, conditions, decode_cursor
+from tradewire.sinks.stored_history import EventFilter, StoredHistory, conditions, decode_cursor
 
 TRADE, QUOTE = CATALOGUE["market.trade.reported"].latest, CATALOGUE["market.quote.updated"].latest
 
 
 @dataclass(frozen=True)
 class Stored:
-    history: History
+    history: StoredHistory
     topic: str
 
 
@@ -46,7 +46,7 @@ def stored(
         arena.send(topic, records + chain, partition)
     with arena.running():
         wait_until(arena.all_stored, within_s=120)
-    history = History.connect(arena.settings.clickhouse)
+    history = StoredHistory.connect(arena.settings.clickhouse)
     yield Stored(history, topic)
     history.close()
     arena.close()
@@ -210,4 +210,4 @@ def test_a_limit_out_of_bounds_is_refused(stored: Stored, limit: int) -> None:
 
 def test_a_history_without_an_engine_is_named(settings: Settings) -> None:
     with pytest.raises(ClickHouseUnavailable):
-        History.connect(settings.clickhouse.model_copy(update={"port": 1}))
+        StoredHistory.connect(settings.clickhouse.model_copy(update={"port": 1}))

@@ -19,15 +19,16 @@ from confluent_kafka import Producer
 from tests.sinks.arena import Arena
 from tests.waiting import wait_until
 
-from tradewire.core import Settings, new_id
+from tradewire.core import KafkaUnavailable, QueryError, Settings, new_id
 from tradewire.core.settings import ClickHouseSettings
+from tradewire.operations.stack import free_ports
 from tradewire.producers.feeds import simulate
 from tradewire.schemas import Contract, Event, TopicAdmin, Topics, encode_headers
 from tradewire.sinks.complete import Completeness
-from tradewire.sinks.complete_history import CompleteHistory
-from tradewire.sinks.history import EventFilter
+from tradewire.sinks.history import History
 from tradewire.sinks.positions import PartitionPosition
-from tradewire.sinks.statistics import ErrorRate, StoredRatio
+from tradewire.sinks.statistics import ErrorRate, StoredRatio, Volume
+from tradewire.sinks.stored_history import EventFilter
 
 pytestmark = pytest.mark.timeout(300)
 REPO = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ BAD = 3
 class Day:
     arena: Arena
     events: Sequence[Event]
-    history: CompleteHistory
+    history: History
 
     def of(self, type: str) -> list[Event]:
         return [event for event in self.events if event.type == type]
@@ -84,7 +85,7 @@ def day(
     publish(arena, events)
     with arena.running():
         wait_until(arena.all_stored, within_s=150)
-        history = CompleteHistory.open(own, topics)
+        history = History.open(own, topics)
         wait_until(lambda: history.complete().behind == 0, within_s=60)
     yield Day(arena, events, history)
     history.close()
@@ -155,15 +156,60 @@ def test_markouts_and_latencies_have_the_values_that_the_events_give(day: Day) -
 
 
 def test_volume_is_counted_by_type_topic_source_and_minute(day: Day) -> None:
-    volume = day.history.volume(by="type").answer
+    volume = day.history.volume(by="type").answer.rows
     assert Counter(event.type for event in day.events) == {found.name: found.events for found in volume}
     assert all(found.visible_ms_p50 <= found.visible_ms_p99 for found in volume)
     assert all(found.bytes > found.events for found in volume)
-    per_minute = day.history.volume(by="topic", per_minute=True).answer
+    per_minute = day.history.volume(by="topic", per_minute=True).answer.rows
     assert EVENTS == sum(found.events for found in per_minute)
     assert all(found.minute_ms is not None and found.minute_ms % 60_000 == 0 for found in per_minute)
-    by_source = day.history.volume(by="source", wanted=EventFilter(type="trading.order.filled")).answer
+    by_source = day.history.volume(by="source", wanted=EventFilter(type="trading.order.filled")).answer.rows
     assert len(day.of("trading.order.filled")) == sum(found.events for found in by_source)
+
+
+@pytest.mark.parametrize("per_minute", [True, False])
+def test_pages_of_volume_give_every_row_once(day: Day, per_minute: bool) -> None:
+    whole = day.history.volume(by="type", per_minute=per_minute).answer
+    pages: list[Volume] = []
+    cursor: str | None = None
+    while True:
+        page = day.history.volume(by="type", per_minute=per_minute, limit=3, cursor=cursor).answer
+        pages += page.rows
+        cursor = page.cursor
+        if cursor is None:
+            break
+
+    assert (None, list(whole.rows)) == (whole.cursor, pages)
+    with pytest.raises(QueryError, match="cursor"):
+        day.history.volume(cursor=day.history.events(limit=1).answer.cursor)
+    with pytest.raises(QueryError, match="limit"):
+        day.history.volume(limit=0)
+
+
+def test_every_answer_says_how_far_it_is_complete_and_none_fails_without_kafka(day: Day) -> None:
+    """Without Kafka the answer is the same, and says that it cannot tell."""
+    (port,) = free_ports(1)
+    nowhere = day.arena.settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{port}"})
+    settings = day.arena.settings.model_copy(update={"kafka": nowhere})
+    with History.open(settings, day.arena.topics) as alone:
+        for ask in (
+            lambda history: history.events(limit=5),
+            lambda history: history.read(day.arena.contract.codec, limit=5),
+            lambda history: history.flow(day.events[0].correlation_id),
+            lambda history: history.stats(),
+            lambda history: history.counts(),
+            lambda history: history.sql("SELECT count() FROM events"),
+            lambda history: history.sql_text("SELECT count() FROM events", "TSV"),
+            lambda history: history.volume(),
+            lambda history: history.errors(),
+            lambda history: history.hops(),
+            lambda history: history.flows(),
+        ):
+            told, untold = ask(day.history), ask(alone)  # type: ignore[no-untyped-call]
+            assert told.complete is not None
+            assert (told.answer, None) == (untold.answer, untold.complete)
+        with pytest.raises(KafkaUnavailable):
+            alone.complete()
 
 
 def test_error_rates_name_the_topic_at_fault(day: Day) -> None:

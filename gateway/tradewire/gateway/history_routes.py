@@ -11,12 +11,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from tradewire.core import QueryError
 from tradewire.gateway import documents
-from tradewire.gateway.complete import complete_json, complete_text
+from tradewire.gateway.complete import complete_json
 from tradewire.gateway.history import DATA_PREFIX, FILTERS, event_json, flow_json, flow_text, read_filter
 from tradewire.gateway.problems import RETRY_AFTER_S, FieldError, Problem, bad_parameter
 from tradewire.gateway.services import Services, json_response, only_parameters, services_of
-from tradewire.sinks.complete import CompleteUpTo
-from tradewire.sinks.history import History
+from tradewire.sinks.complete import CompleteUpTo, complete_line
+from tradewire.sinks.stored_history import StoredHistory
 
 router = APIRouter(tags=["history"])
 _T = TypeVar("_T")
@@ -85,17 +85,17 @@ async def get_flow(
             f"no event with correlation id {correlation_id!r} is stored (yet): was it published, does the sink run?",
         )
     if format == "text":
-        return PlainTextResponse(flow_text(flow) + complete_text(complete))
+        return PlainTextResponse(f"{flow_text(flow)}{complete_line(complete)}\n")
     return json_response(flow_json(flow) | {"complete": complete_json(complete)})
 
 
 async def _ask(
-    services: Services, question: Callable[[History], _T], topic: str | None = None
+    services: Services, question: Callable[[StoredHistory], _T], topic: str | None = None
 ) -> tuple[_T, CompleteUpTo | None]:
     """The answer, and up to where it is complete: what was true before the question was put."""
 
     def answer() -> tuple[_T, CompleteUpTo | None]:
-        history = History(services.clickhouse.client(), services.settings.clickhouse.database)
+        history = StoredHistory(services.clickhouse.client(), services.settings.clickhouse.database)
         complete = services.positions.now(topic)
         return question(history), complete
 

@@ -70,7 +70,7 @@ async def post_sql(request: Request) -> Response:
     question = read_question(body, limits)
 
     def answer() -> dict[str, Any]:
-        complete = services.positions.now()
+        complete = services.positions.of_all_tables()
         found = answer_question(services.clickhouse, question, limits, services.settings.clickhouse.database)
         return found | {"complete": complete_json(complete)}
 

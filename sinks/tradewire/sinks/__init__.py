@@ -1,18 +1,17 @@
 """From Kafka into ClickHouse, and out of both again: the sink, history, replay."""
 
-from tradewire.sinks.complete import CompleteUpTo
-from tradewire.sinks.complete_history import Answered, CompleteHistory
+from tradewire.sinks.complete import CompleteUpTo, complete_line
 from tradewire.sinks.digest import Digest, digest_of, read_file, without_replay_id
 from tradewire.sinks.flow import Flow, FlowStep, StoredEvent, flow_tree
-from tradewire.sinks.history import Answer, EventFilter, History, Page, PartitionCount, ReadPage, Stats
+from tradewire.sinks.history import Answered, History
 from tradewire.sinks.records import Record
 from tradewire.sinks.replay import OffsetRange, Replay, ReplayPlan, ReplayResult
 from tradewire.sinks.sink import Sink, sink_topics
+from tradewire.sinks.stored_history import Answer, EventFilter, Page, PartitionCount, ReadPage, Stats, StoredHistory
 
 __all__ = [
     "Answer",
     "Answered",
-    "CompleteHistory",
     "CompleteUpTo",
     "Digest",
     "EventFilter",
@@ -30,6 +29,8 @@ __all__ = [
     "Sink",
     "Stats",
     "StoredEvent",
+    "StoredHistory",
+    "complete_line",
     "digest_of",
     "flow_tree",
     "read_file",

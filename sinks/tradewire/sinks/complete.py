@@ -6,9 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from tradewire.core.clock import NS_PER_MS
+from tradewire.core.errors import TradewireError
+from tradewire.schemas.headers import format_time_ns
 from tradewire.sinks.positions import PartitionPosition
+
+# Brokers that did not answer are not asked again for so long: history is read without them meanwhile.
+AWAY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,22 @@ class CompleteUpTo:
 
     @property
     def behind(self) -> int:
-        """Offsets in Kafka that are not confirmed in ClickHouse; transaction markers count."""
+        """Offsets in Kafka that are not confirmed in ClickHouse; above zero, ends of transactions may be among them."""
         return sum(partition.behind for partition in self.partitions)
+
+
+def complete_line(found: CompleteUpTo | None, *, of: str = "") -> str:
+    """The line under an answer; None: Kafka could not be asked. ``of`` says of what, where it is not all of history."""
+    head = f"complete{of and f' of {of}'}"
+    if found is None:
+        return f"{head} up to: not known, Kafka could not be asked"
+    if not found.behind:
+        return f"{head}: everything in Kafka is stored"
+    if found.recorded_ms is None:
+        return f"NOT {head}: {found.behind:,} records are not stored, of some partition nothing is"
+    ago_s = (found.asked_ms - found.recorded_ms) / 1000
+    upto = format_time_ns(found.recorded_ms * NS_PER_MS)[:23]
+    return f"{head} up to {upto}Z ({ago_s:,.1f} s ago); {found.behind:,} records behind"
 
 
 class ReadsPositions(Protocol):
@@ -50,30 +70,43 @@ class Completeness:
         *,
         keep_ms: int = 0,
     ) -> None:
+        """``topics`` are those that are asked of when none are named."""
         self._positions = positions
-        self._topics = topics
+        self._topics = tuple(topics)
         self._newest_ms = newest_ms
         self._clock_ms = clock_ms
         self._keep_ms = keep_ms
-        self._kept: dict[str | None, CompleteUpTo] = {}
+        self._kept: dict[tuple[str, ...], CompleteUpTo] = {}
         self._asking = threading.Lock()
+        self._away_until = 0.0
 
-    def now(self, topic: str | None = None) -> CompleteUpTo:
-        """Of one topic, or of all. Call it before the question.
+    def now(self, *topics: str) -> CompleteUpTo:
+        """Of some topics, or of all. Call it before the question.
 
         Raises:
-            KafkaUnavailable, ClickHouseUnavailable: it cannot be told.
+            KafkaUnavailable, ClickHouseUnavailable, QueryError: it cannot be told.
         """
+        wanted = topics or self._topics
         with self._asking:
             asked_ms = self._clock_ms()
-            kept = self._kept.get(topic)
+            kept = self._kept.get(wanted)
             if kept is not None and 0 <= asked_ms - kept.asked_ms < self._keep_ms:
                 return kept
-            positions = self._positions.read([topic] if topic is not None else self._topics)
+            positions = self._positions.read(wanted)
             found = CompleteUpTo(asked_ms, self._recorded_ms(positions, asked_ms), positions)
-            if topic is None or topic in self._topics:
-                self._kept[topic] = found
+            if self._keep_ms and positions:
+                self._kept[wanted] = found
             return found
+
+    def told(self, *topics: str) -> CompleteUpTo | None:
+        """The same, or None when it cannot be told: an answer does not fail for want of this."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return self.now(*topics)
+        except TradewireError:
+            self._away_until = time.monotonic() + AWAY_S
+            return None
 
     def _recorded_ms(self, found: Sequence[PartitionPosition], asked_ms: int) -> int | None:
         times = [asked_ms]

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from tradewire.core.errors import QueryError
 from tradewire.sinks.complete import CompleteUpTo
-from tradewire.sinks.history import EventFilter, History, conditions
+from tradewire.sinks.stored_history import EventFilter, StoredHistory, conditions, make_cursor, read_cursor
 
 By = Literal["type", "topic", "source"]
 _BY: Final = frozenset(("type", "topic", "source"))
@@ -35,6 +35,14 @@ class Volume:
     published_ms_p99: float
     visible_ms_p50: float
     visible_ms_p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class VolumePage:
+    """Some rows, and where the next page begins; ``cursor`` is None after the last one."""
+
+    rows: Sequence[Volume]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +102,55 @@ class StoredRatio:
 class Statistics:
     """Questions to one history; errors and threads as in its ``sql``. Times are of occurrence, the end exclusive."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: StoredHistory) -> None:
         self._history = history
 
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        return self._history.sql(sql, parameters=parameters, rows_max=ROWS_MAX, seconds_max=_SECONDS_MAX).rows
+        return self._history.sql(sql, parameters=parameters, rows_max=ROWS_MAX + 1, seconds_max=_SECONDS_MAX).rows
 
     def volume(
-        self, *, by: By = "type", per_minute: bool = False, wanted: EventFilter | None = None
-    ) -> Sequence[Volume]:
-        """Events, bytes and delays per type, topic or source, the most first; with ``per_minute`` by time.
+        self,
+        *,
+        by: By = "type",
+        per_minute: bool = False,
+        wanted: EventFilter | None = None,
+        limit: int = ROWS_MAX,
+        cursor: str | None = None,
+    ) -> VolumePage:
+        """Events, bytes and delays per type, topic or source, the most first; with ``per_minute`` the newest minute.
 
-        The minute is that of the broker's stamp. At most 10,000 rows, the newest minutes.
+        The minute is that of the broker's stamp. Pages of one chain of cursors repeat no minute of a name; without
+        minutes a name may come twice or not at all if its count has grown in between.
+
+        Raises:
+            QueryError: ``by``, ``limit`` or ``cursor`` is bad; names it.
         """
         if by not in _BY:
             raise QueryError(f"by is {by!r}; it is one of {', '.join(sorted(_BY))}", field="by")
+        if not 1 <= limit <= ROWS_MAX:
+            raise QueryError(f"limit is {limit}; one page has 1 to {ROWS_MAX} rows", field="limit")
         where, parameters = conditions(wanted or EventFilter())
-        minute = "toUnixTimestamp(toStartOfMinute(recorded_at)) * 1000" if per_minute else "NULL"
-        order = "minute DESC, events DESC, name" if per_minute else "events DESC, name"
+        minute, rank = "toUnixTimestamp(toStartOfMinute(recorded_at)) * 1000", "minute"
+        if not per_minute:
+            minute, rank = "NULL", "events"
+        after = "1"
+        if cursor is not None:
+            at, name = read_cursor(cursor, (int, str))
+            after = f"({rank} < {{c0:Int64}} OR ({rank} = {{c0:Int64}} AND name > {{c1:String}}))"
+            parameters |= {"c0": at, "c1": name}
         rows = self._ask(
             f"SELECT {by} AS name, {minute} AS minute, count() AS events, sum(length(value)), "
             f"quantile(0.5)({_PUBLISHED_MS}), quantile(0.99)({_PUBLISHED_MS}), "
             f"quantile(0.5)({_VISIBLE_MS}), quantile(0.99)({_VISIBLE_MS}) "
-            f"FROM events WHERE {where} GROUP BY name, minute ORDER BY {order} LIMIT {ROWS_MAX}",
+            f"FROM events WHERE {where} GROUP BY name, minute HAVING {after} ORDER BY {rank} DESC, name "
+            f"LIMIT {limit + 1}",
             parameters,
         )
-        return [Volume(*row) for row in rows]
+        found = [Volume(*row) for row in rows[:limit]]
+        if len(rows) <= limit:
+            return VolumePage(found, None)
+        last = found[-1]
+        return VolumePage(found, make_cursor(last.minute_ms if per_minute else last.events, last.name))
 
     def errors(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[ErrorRate]:
         """Error rate per topic, the highest first. Times are the broker's here: a dead letter has no other."""

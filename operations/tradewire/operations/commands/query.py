@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -13,15 +13,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tradewire.core import NS_PER_SECOND, load_settings
-from tradewire.schemas import Contract, Topics
+from tradewire.core import load_settings
+from tradewire.schemas import Contract
 from tradewire.schemas.headers import format_time_ns, parse_time_ns
-from tradewire.sinks.complete import CompleteUpTo
-from tradewire.sinks.complete_history import CompleteHistory
-from tradewire.sinks.history import EventFilter
+from tradewire.sinks.complete import CompleteUpTo, complete_line
+from tradewire.sinks.history import FLOW_STATES, Answered, History
+from tradewire.sinks.statistics import VolumePage
+from tradewire.sinks.stored_history import EventFilter
 
 query_app = typer.Typer(no_args_is_help=True)
-_MS = 1_000_000
 
 
 def _time_ns(text: str) -> int:
@@ -38,9 +38,8 @@ Until = Annotated[int | None, typer.Option("--until", parser=_time_ns, metavar="
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 
-def _opened() -> CompleteHistory:
-    settings = load_settings()
-    return CompleteHistory.open(settings, Topics.load(settings.schemas.topics_file))
+def _opened() -> History:
+    return History.open(load_settings())
 
 
 @query_app.command()
@@ -75,7 +74,7 @@ def events(
         found = history.events(wanted, limit=limit, cursor=cursor, order="oldest" if oldest else "newest", codec=codec)
     page = found.answer
     if as_json:
-        _print_json(found.complete, events=list(map(dataclasses.asdict, page.events)), cursor=page.cursor)
+        print_json(found.complete, events=list(map(dataclasses.asdict, page.events)), cursor=page.cursor)
         return
     table = Table("time", "type", "aggregate", "data", "at")
     for event in page.events:
@@ -97,26 +96,37 @@ def stats(
     ] = None,
     by: Annotated[Literal["type", "topic", "source"], typer.Option(help="of volume")] = "type",
     per_minute: Annotated[bool, typer.Option("--per-minute", help="of volume: newest minutes first")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="rows of a page of volume")] = 1_000,
+    cursor: Annotated[str | None, typer.Option(help="of volume: where the page before ended")] = None,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
 ) -> None:
     """Volume and delays, error rates, latency from cause to effect, flow completion, published against stored."""
     times: dict[str, Any] = {"since_ns": since, "until_ns": until}
+    more: str | None = None
     with _opened() as history:
-        found: Any
+        found: Answered[Any]
         if what in (None, "volume"):
-            found = history.volume(by=by, per_minute=per_minute, wanted=EventFilter(**times))
+            wanted = EventFilter(**times)
+            found = history.volume(by=by, per_minute=per_minute, wanted=wanted, limit=limit, cursor=cursor)
         elif what == "stored":
             found = history.stored()
         else:
-            found = {"errors": history.errors, "hops": history.hops, "flows": history.flows}[what](**times)
-    rows = [_plain(row) for row in found.answer]
+            ask: dict[str, Any] = {"errors": history.errors, "hops": history.hops, "flows": history.flows}
+            found = ask[str(what)](**times)
+    answer: Any = found.answer
+    if isinstance(answer, VolumePage):
+        answer, more = answer.rows, answer.cursor
+    rows = [_plain(row) for row in answer]
     if as_json:
-        _print_json(found.complete, rows=rows)
+        print_json(found.complete, rows=rows, cursor=more)
         return
     Console().print(_table(rows))
-    say_complete(found.complete, Console(stderr=True, soft_wrap=True))
+    notes = Console(stderr=True, soft_wrap=True)
+    if more is not None:
+        notes.print(f"more: --cursor {more}", highlight=False)
+    say_complete(found.complete, notes, of=FLOW_STATES if what == "flows" else "")
 
 
 @query_app.command()
@@ -125,7 +135,7 @@ def complete(as_json: AsJson = False) -> None:
     with _opened() as history:
         found = history.complete()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     Console().print(_table([dataclasses.asdict(at) | {"behind": at.behind} for at in found.partitions]))
     say_complete(found, Console(stderr=True, soft_wrap=True))
@@ -164,20 +174,17 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def say_complete(found: CompleteUpTo, notes: Console) -> None:
+def say_complete(found: CompleteUpTo | None, notes: Console, *, of: str = "") -> None:
     """One line: up to where the answer above it is complete."""
-    if found.behind == 0:
-        notes.print("complete: everything in Kafka is stored", highlight=False)
-    elif found.recorded_ms is None:
-        notes.print(f"NOT complete: {found.behind:,} records are not stored, of some partition nothing is")
-    else:
-        upto = format_time_ns(found.recorded_ms * _MS)[:23]
-        late = (found.asked_ms - found.recorded_ms) * _MS / NS_PER_SECOND
-        notes.print(f"complete up to {upto}Z ({late:.1f} s ago); {found.behind:,} records behind", highlight=False)
+    notes.print(complete_line(found, of=of), highlight=False, markup=False)
 
 
-def _print_json(found: CompleteUpTo, **answer: Any) -> None:
-    partitions: Iterable[Any] = [dataclasses.asdict(at) for at in found.partitions]
-    complete = {"asked_ms": found.asked_ms, "recorded_ms": found.recorded_ms, "behind": found.behind}
-    json.dump(answer | {"complete": complete | {"partitions": partitions}}, sys.stdout, indent=2)
+def print_json(found: CompleteUpTo | None, **answer: Any) -> None:
+    """The answer, and as ``complete`` how far it is complete: null when Kafka could not be asked."""
+    complete: dict[str, Any] | None = None
+    if found is not None:
+        partitions = [dataclasses.asdict(at) for at in found.partitions]
+        complete = {"asked_ms": found.asked_ms, "recorded_ms": found.recorded_ms, "behind": found.behind}
+        complete |= {"partitions": partitions}
+    json.dump(answer | {"complete": complete}, sys.stdout, indent=2)
     sys.stdout.write("\n")

@@ -10,17 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tradewire.core import TradewireError, load_settings
-from tradewire.core.settings import Settings
+from tradewire.core import load_settings
 from tradewire.operations.commands.query import say_complete
-from tradewire.schemas import Topics
-from tradewire.sinks.complete import Completeness, CompleteUpTo
-from tradewire.sinks.complete_history import newest_stored_ms, topics_of_events
-from tradewire.sinks.history import Answer, History
-from tradewire.sinks.positions import SinkPositions
+from tradewire.sinks.history import History
+from tradewire.sinks.stored_history import Answer
 
 _MB = 1_000_000
-_KAFKA_TIMEOUT_S = 5.0
 
 
 def sql(
@@ -43,33 +38,19 @@ def sql(
         "memory_bytes_max": (memory_mb_max or settings.gateway.sql_memory_mb_max) * _MB,
     }
     notes = Console(stderr=True, soft_wrap=True)
-    history = History.connect(settings.clickhouse)
-    try:
-        complete = _complete(settings, history)
+    with History.open(settings) as history:
         if format is not None:
-            sys.stdout.buffer.write(history.sql_text(question, format, rows_max=rows, **limits))
+            text = history.sql_text(question, format, rows_max=rows, **limits)
+            sys.stdout.buffer.write(text.answer)
             sys.stdout.flush()
+            complete = text.complete
         else:
-            answer = history.sql(question, rows_max=rows, **limits)
-            Console().print(_table(answer))
-            if answer.truncated:
+            found = history.sql(question, rows_max=rows, **limits)
+            Console().print(_table(found.answer))
+            if found.answer.truncated:
                 notes.print(f"only the first {rows:,} rows are shown; see --rows-max")
-    finally:
-        history.close()
-    if isinstance(complete, CompleteUpTo):
-        say_complete(complete, notes)
-    else:
-        notes.print(f"complete up to: not known ({complete})", markup=False)
-
-
-def _complete(settings: Settings, history: History) -> CompleteUpTo | TradewireError:
-    """A question does not fail for want of this."""
-    topics = topics_of_events(Topics.load(settings.schemas.topics_file))
-    positions = SinkPositions.of(settings, _KAFKA_TIMEOUT_S)
-    try:
-        return Completeness(positions, topics, lambda *at: newest_stored_ms(history, *at)).now()
-    except TradewireError as error:
-        return error
+            complete = found.complete
+    say_complete(complete, notes)
 
 
 def _table(answer: Answer) -> Table:

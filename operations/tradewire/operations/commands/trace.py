@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from tradewire.core import load_settings
 from tradewire.core.clock import SystemClock
 from tradewire.core.errors import ClickHouseUnavailable, KafkaUnavailable, QueryError
 from tradewire.core.settings import Settings
+from tradewire.operations.commands.query import AsJson, print_json, say_complete
 from tradewire.operations.waterfall import span, waterfall
 from tradewire.processors import At, Flow, Step, add_step
 from tradewire.processors.flow_declarations import DeclaredFlows
@@ -21,8 +23,9 @@ from tradewire.processors.flow_runs import COMPLETED, FAILED, STALLED, Run, Stal
 from tradewire.processors.flows import flow_of
 from tradewire.processors.tables import FLOW
 from tradewire.schemas import Contract
+from tradewire.sinks.complete import CompleteUpTo
 from tradewire.sinks.flow import StoredEvent
-from tradewire.sinks.history import History
+from tradewire.sinks.history import FLOW_STATES, History
 
 _TIMEOUT_S: Final = 10.0
 _NS_PER_MS: Final = 1_000_000
@@ -48,6 +51,10 @@ FROM (
 GROUP BY flow, step ORDER BY flow, min(hop.2), step"""
 
 
+_RUN_COLUMNS: Final = ("flow", "runs", "completed", "failed", "stalled", "open")
+_HOP_COLUMNS: Final = ("flow", "step", "reached", "latency_ns_p50", "latency_ns_p99", "late")
+
+
 class FlowUnknown(QueryError):
     """Raised when no event of a correlation id is found; says where it was looked for."""
 
@@ -55,11 +62,12 @@ class FlowUnknown(QueryError):
 def trace(
     correlation_id: Annotated[str, typer.Argument(help="ce_correlationid of any event of the flow")],
     place: Annotated[str | None, typer.Option("--from", help="history or state; default: history, else state")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draws a flow: the tree of causes, the time of each hop, orphans, and what was declared of it.
 
     The events are read from ClickHouse; if it does not answer, or does not have the flow yet, its newest state is read
-    from the topic flows.state, and the picture says so.
+    from the topic flows.state, and the picture says so. The last line, on stderr, says up to where it is complete.
     """
     if place not in (None, "history", "state"):
         raise typer.BadParameter("--from is history or state")
@@ -68,9 +76,11 @@ def trace(
     looked: list[str] = []
     flow: Flow | None = None
     source = ""
+    complete: CompleteUpTo | None = None
     if place != "state":
-        flow, source = _of_history(settings, contract, correlation_id, looked, must=place == "history")
-    if flow is None and place != "history":
+        flow, source, complete = _of_history(settings, contract, correlation_id, looked, must=place == "history")
+    of_state = flow is None and place != "history"
+    if of_state:
         flow, source = _of_topic(settings, contract, correlation_id, looked)
     if flow is None:
         raise FlowUnknown(
@@ -78,23 +88,48 @@ def trace(
             "an event, and not its id? What was published this second may not be stored yet",
             correlation_id=correlation_id,
         )
-    Console(soft_wrap=False).print(waterfall(flow, now_ns=SystemClock().now_ns(), source=source))
-
-
-def flows() -> None:
-    """Declared flows: runs, completion rate, and the time of each hop (p50, p99), of all that is stored."""
-    settings = load_settings()
-    history = History.connect(settings.clickhouse)
-    try:
-        runs, hops = history.sql(_RUNS).rows, history.sql(_HOPS).rows
-    finally:
-        history.close()
-    console = Console()
-    if not runs:
-        console.print("no run of a declared flow is stored")
+    if as_json:
+        print_json(None if of_state else complete, flow=_plain(flow), source=source)
         return
-    console.print(_runs_table(runs))
-    console.print(_hops_table(hops))
+    Console(soft_wrap=False).print(waterfall(flow, now_ns=SystemClock().now_ns(), source=source))
+    notes = Console(stderr=True, soft_wrap=True)
+    if of_state:
+        notes.print("complete up to: what the worker had written of this flow when it was read", highlight=False)
+    else:
+        say_complete(complete, notes)
+
+
+def flows(as_json: AsJson = False) -> None:
+    """Declared flows: runs, completion rate, and the time of each hop (p50, p99), of all that is stored.
+
+    The last line, on stderr, says up to where the states that the worker has written are stored.
+    """
+    with History.open(load_settings()) as history:
+        found = history.flow_sql(_RUNS)
+        runs, hops = found.answer.rows, history.flow_sql(_HOPS).answer.rows
+    if as_json:
+        print_json(found.complete, runs=_named(_RUN_COLUMNS, runs), hops=_named(_HOP_COLUMNS, hops))
+        return
+    console = Console()
+    if runs:
+        console.print(_runs_table(runs))
+        console.print(_hops_table(hops))
+    else:
+        console.print("no run of a declared flow is stored")
+    say_complete(found.complete, Console(stderr=True, soft_wrap=True), of=FLOW_STATES)
+
+
+def _named(names: Sequence[str], rows: Any) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as objects of JSON."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def flow_of_events(
@@ -138,25 +173,24 @@ def _with_stalls(run: Run, stalls: tuple[Stall, ...]) -> Run:
 
 def _of_history(
     settings: Settings, contract: Contract, correlation_id: str, looked: list[str], *, must: bool
-) -> tuple[Flow | None, str]:
+) -> tuple[Flow | None, str, CompleteUpTo | None]:
     place = f"ClickHouse {settings.clickhouse.host}:{settings.clickhouse.port}/{settings.clickhouse.database}"
     try:
-        history = History.connect(settings.clickhouse)
-        try:
-            found = history.flow(correlation_id)
-        finally:
-            history.close()
+        with History.open(settings, contract.topics) as history:
+            answered = history.flow(correlation_id)
     except (ClickHouseUnavailable, QueryError) as error:
         no_tables = error.context.get("code") in _NO_TABLES
         if must or not (isinstance(error, ClickHouseUnavailable) or no_tables):
             raise
         looked.append(f"{place} has stored nothing yet" if no_tables else f"{place} does not answer")
-        return None, ""
+        return None, "", None
+    found = answered.answer
     declared = DeclaredFlows.load(contract.catalogue, settings.worker.flows_file)
     flow = flow_of_events(correlation_id, [step.event for step in found.steps], declared)
     if flow is None:
         looked.append(f"{place} has none")
-    return flow, "ClickHouse, the first events alone" if found.truncated else "ClickHouse"
+    source = "ClickHouse, the first events alone" if found.truncated else "ClickHouse"
+    return flow, source, answered.complete
 
 
 def _of_topic(

@@ -1,0 +1,396 @@
+"""Questions to ClickHouse alone. Values always travel as server-side parameters, never inside SQL text."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from tradewire.core.errors import ClickHouseUnavailable, QueryError
+from tradewire.core.settings import ClickHouseSettings
+from tradewire.schemas import Codec, Event
+from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
+from tradewire.sinks.newest import as_newest
+from tradewire.sinks.payload import field_condition, payload_of
+from tradewire.sinks.questions import must_read, read_only
+from tradewire.sinks.raw_history import events_where
+from tradewire.sinks.store import connect
+
+FLOW_EVENTS_MAX: Final = 10_000
+PAGE_ROWS_MAX: Final = 10_000
+_EVENT_COLUMNS: Final = (
+    "topic, partition, offset, type, version, schema_id, id, source, subject, correlation_id, causation_id, sequence, "
+    "tags, time_ns, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, "
+    "toUnixTimestamp64Milli(stored_at) AS stored_ms, payload_text"
+)
+_STATS_BY: Final = {"type": "type", "topic": "topic", "source": "source"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events; None means any. ``subject`` is the aggregate. Times are of occurrence, ``until_ns`` is exclusive.
+
+    ``payload`` compares fields by their text: ``{"symbol": "BTCUSDT", "candle.open": "61000.5"}``.
+    """
+
+    type: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    source: str | None = None
+    subject: str | None = None
+    correlation_id: str | None = None
+    id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    payload: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events, and where the next page begins; ``cursor`` is None after the last one."""
+
+    events: Sequence[StoredEvent]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """Some events as a consumer would get them, and where the next page begins."""
+
+    events: Sequence[Event]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Events of one type (or topic, or source). ``stored_after_ms_*`` is from the broker's stamp to being stored."""
+
+    name: str
+    events: int
+    bytes: int
+    first_ns: int
+    last_ns: int
+    stored_after_ms_p50: float
+    stored_after_ms_p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCount:
+    """What is stored of one partition. Nothing is stored twice when ``events + dead_letters == distinct_offsets``."""
+
+    topic: str
+    partition: int
+    events: int
+    dead_letters: int
+    distinct_offsets: int
+    offset_min: int
+    offset_max: int
+
+    @property
+    def rows(self) -> int:
+        return self.events + self.dead_letters
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of a question in SQL; ``truncated`` says that there are more than were allowed."""
+
+    columns: Sequence[str]
+    types: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    truncated: bool
+
+
+def encode_cursor(event: StoredEvent) -> str:
+    """Where a page that ends with this event is continued; opaque to callers."""
+    return make_cursor(event.time_ns, event.topic, event.partition, event.offset)
+
+
+def make_cursor(*position: int | str | None) -> str:
+    """A position in the order of a listing, as text."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def read_cursor(cursor: str, types: Sequence[type]) -> tuple[Any, ...]:
+    """Raises QueryError for a text that is no cursor of such a listing."""
+    try:
+        position = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if list(map(type, position)) != list(types):
+            raise ValueError(f"{position} is of another listing")
+        return tuple(position)
+    except (ValueError, TypeError) as error:
+        raise QueryError(f"cursor {cursor!r} was not given out by a page; begin without one", field="cursor") from error
+
+
+def decode_cursor(cursor: str) -> tuple[int, str, int, int]:
+    """Raises QueryError for a text that is no cursor of a page of events."""
+    time_ns, topic, partition, offset = read_cursor(cursor, (int, str, int, int))
+    return time_ns, topic, partition, offset
+
+
+def conditions(wanted: EventFilter) -> tuple[str, dict[str, Any]]:
+    """The WHERE of a filter with its parameters. Pure."""
+    plain = {
+        "type": "String",
+        "topic": "String",
+        "partition": "Int32",
+        "source": "String",
+        "subject": "String",
+        "correlation_id": "String",
+        "id": "String",
+    }
+    parts: list[str] = []
+    parameters: dict[str, Any] = {}
+    for name, type in plain.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            parts.append(f"{name} = {{{name}:{type}}}")
+            parameters[name] = value
+    if wanted.since_ns is not None:
+        parts.append("time_ns >= {since_ns:Int64}")
+        parameters["since_ns"] = wanted.since_ns
+    if wanted.until_ns is not None:
+        parts.append("time_ns < {until_ns:Int64}")
+        parameters["until_ns"] = wanted.until_ns
+    for number, (path, value) in enumerate(wanted.payload.items()):
+        condition, named = field_condition(number, path, value)
+        parts.append(condition)
+        parameters |= named
+    return " AND ".join(parts) or "1", parameters
+
+
+class StoredHistory:
+    """Reads one database and knows nothing of Kafka; ``History`` says how far answers are complete, too.
+
+    Thread-safe: its client has no session. Every call blocks until ClickHouse has answered.
+
+    All raise QueryError when ClickHouse refuses the question, and ClickHouseUnavailable when it does not answer.
+    """
+
+    def __init__(self, client: Client, database: str = "tradewire") -> None:
+        self._client = client
+        self._database = database
+
+    @classmethod
+    def connect(cls, settings: ClickHouseSettings) -> Self:
+        """Raises ClickHouseUnavailable."""
+        return cls(connect(settings), settings.database)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def events(
+        self,
+        wanted: EventFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Literal["oldest", "newest"] = "newest",
+        codec: Codec | None = None,
+    ) -> Page:
+        """One page of events by time of occurrence. Pages of one cursor chain never repeat an event.
+
+        ``payload`` is what was written, under the version in ``version``; with a codec it is of the newest version that
+        the codec knows (``as_newest``), while filters compare what was written. ``read`` gives whole events instead.
+        An event that is stored while pages are read and lies before the cursor is not seen by the later ones.
+
+        Raises:
+            QueryError: ``limit`` or ``cursor`` is bad; names it.
+        """
+        where, by, parameters = _page(wanted, limit, cursor, order)
+        sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by}"
+        rows = self._rows(sql, parameters)
+        events = self._newest([_event(row) for row in rows[:limit]], codec)
+        return Page(events, encode_cursor(events[-1]) if len(rows) > limit else None)
+
+    def read(
+        self,
+        codec: Codec,
+        wanted: EventFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Literal["oldest", "newest"] = "newest",
+    ) -> ReadPage:
+        """The events of the same page as a consumer of the topic would get them: decoded from the stored bytes.
+
+        ``data`` is of the newest version that the codec knows, older ones upcast; ``version`` is the one written.
+
+        Raises:
+            QueryError: ``limit`` or ``cursor`` is bad; names it.
+            MalformedRecord (NewerVersion, UpcastFailed): a record cannot be read; names topic, partition and offset.
+            UnknownSchemaId, RegistryUnavailable: a schema cannot be had; ask again.
+            ReplayError: a row has been altered.
+        """
+        where, by, parameters = _page(wanted, limit, cursor, order)
+        try:
+            found = events_where(self._client, self._database, where, by, parameters, codec)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+        last = found[limit - 1] if len(found) > limit else None
+        if last is None or last.position is None:
+            return ReadPage(found, None)
+        at = last.position
+        return ReadPage(found[:limit], make_cursor(last.time_ns, at.topic, at.partition, at.offset))
+
+    def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX, codec: Codec | None = None) -> Flow:
+        """The flow as a tree with the latency of each hop; empty when nothing of it is stored. ``codec``: as in
+        ``events``."""
+        rows = self._rows(
+            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE correlation_id = {{correlation_id:String}} "
+            "ORDER BY time_ns, topic, partition, offset LIMIT {limit:UInt32}",
+            {"correlation_id": correlation_id, "limit": events_max + 1},
+        )
+        events = self._newest(list(map(_event, rows[:events_max])), codec)
+        return flow_tree(correlation_id, events, truncated=len(rows) > events_max)
+
+    def stats(
+        self,
+        *,
+        by: Literal["type", "topic", "source"] = "type",
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Sequence[Stats]:
+        """Events per type, topic or source, the most frequent first."""
+        where, parameters = conditions(EventFilter(since_ns=since_ns, until_ns=until_ns))
+        delay = "toUnixTimestamp64Milli(stored_at) - toUnixTimestamp64Milli(recorded_at)"
+        rows = self._rows(
+            f"SELECT {_STATS_BY[by]} AS name, count() AS n, sum(length(value)), min(time_ns), max(time_ns), "
+            f"quantile(0.5)({delay}), quantile(0.99)({delay}) FROM {self._table('events')} WHERE {where} "
+            "GROUP BY name ORDER BY n DESC, name",
+            parameters,
+        )
+        return [Stats(*row) for row in rows]
+
+    def counts(self, topics: Sequence[str] | None = None) -> Sequence[PartitionCount]:
+        """What is stored of each partition of event topics, to be compared with Kafka. Reads whole columns."""
+        where = "topic IN {topics:Array(String)}" if topics is not None else "1"
+        both = " UNION ALL ".join(
+            f"SELECT topic, partition, offset, {dead} AS dead FROM {self._table(table)} WHERE {where}"
+            for table, dead in (("events", 0), ("dead_letters", 1))
+        )
+        rows = self._rows(
+            "SELECT topic, partition, countIf(dead = 0), countIf(dead = 1), uniqExact(offset), min(offset), "
+            f"max(offset) FROM ({both}) GROUP BY topic, partition ORDER BY topic, partition",
+            {"topics": list(topics)} if topics is not None else {},
+        )
+        return [PartitionCount(*row) for row in rows]
+
+    def sql(
+        self,
+        question: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        rows_max: int = 10_000,
+        seconds_max: int = 30,
+        memory_bytes_max: int = 2_000_000_000,
+    ) -> Answer:
+        """Read-only SQL over the database of history; ClickHouse enforces that and the limits.
+
+        Raises:
+            QueryError: the SQL is refused, writes, or needs more seconds or memory than it may; quotes the engine.
+        """
+        must_read(question)
+        try:
+            result = self._client.query(
+                question,
+                parameters=dict(parameters or {}),
+                settings=read_only(self._database, rows_max + 1, seconds_max, memory_bytes_max),
+            )
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+        rows = result.result_rows
+        return Answer(
+            result.column_names,
+            [type.name for type in result.column_types],
+            rows[:rows_max],
+            len(rows) > rows_max,
+        )
+
+    def sql_text(
+        self,
+        question: str,
+        format: str,
+        *,
+        rows_max: int = 10_000,
+        seconds_max: int = 30,
+        memory_bytes_max: int = 2_000_000_000,
+    ) -> bytes:
+        """The answer of ``sql`` in one of ClickHouse's own formats (``CSVWithNames``, ``JSONEachRow`` …), cut after
+        ``rows_max`` without a word: the format has no place for it."""
+        must_read(question)
+        try:
+            # `max_result_rows` cuts between blocks only, `limit` cuts exactly.
+            settings = {**read_only(self._database, 0, seconds_max, memory_bytes_max), "limit": rows_max}
+            return self._client.raw_query(question, fmt=format, settings=settings)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+    def _newest(self, events: list[StoredEvent], codec: Codec | None) -> list[StoredEvent]:
+        if codec is None:
+            return events
+        try:
+            return as_newest(self._client, self._database, events, codec)
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+    def _table(self, name: str) -> str:
+        return f"`{self._database}`.{name}"
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        try:
+            return self._client.query(sql, parameters=dict(parameters)).result_rows
+        except (ClickHouseError, OSError) as error:
+            raise _refusal(error) from error
+
+
+def _page(
+    wanted: EventFilter | None, limit: int, cursor: str | None, order: Literal["oldest", "newest"]
+) -> tuple[str, str, dict[str, Any]]:
+    """WHERE, ORDER BY with LIMIT of one row more than the page, and parameters."""
+    if not 1 <= limit <= PAGE_ROWS_MAX:
+        raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
+    where, parameters = conditions(wanted or EventFilter())
+    sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
+    if cursor is not None:
+        after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
+        where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
+        parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
+    by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
+    return where, f"{by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
+
+
+def _refusal(error: Exception) -> QueryError | ClickHouseUnavailable:
+    code = getattr(error, "code", None)
+    if code is None:
+        return ClickHouseUnavailable(f"ClickHouse does not answer: {error}")
+    text = str(error)
+    said = text.split("DB::Exception: ", 1)[-1].split("(version ", 1)[0].strip()
+    return QueryError(f"ClickHouse refuses (code {code}): {said}", code=code)
+
+
+def _event(row: Sequence[Any]) -> StoredEvent:
+    return StoredEvent(
+        topic=row[0],
+        partition=row[1],
+        offset=row[2],
+        type=row[3],
+        version=row[4],
+        schema_id=row[5],
+        id=row[6],
+        source=row[7],
+        subject=row[8],
+        correlation_id=row[9],
+        causation_id=row[10],
+        sequence=row[11],
+        tags=dict(row[12]),
+        time_ns=row[13],
+        recorded_ms=row[14],
+        stored_ms=row[15],
+        payload=payload_of(row[16]),
+    )
