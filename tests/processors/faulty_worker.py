@@ -10,6 +10,9 @@ member of its group. The file marks that it has happened.
 ``TRADEWIRE_TEST_DROP=topic``: of each partition of a changelog the last record that the first fetch brings is dropped,
 as Faust drops what it holds when a rebalance comes.
 
+``TRADEWIRE_TEST_DIE_IN_REDRIVE``: the process ends when what came of re-driven letters stands, and their
+place does not.
+
 SIGUSR1 tears all connections of the consumer in the moment in which metadata are asked for.
 """
 
@@ -24,15 +27,18 @@ from typing import Any
 
 from torn_connections import tear_connections  # beside this script
 
+from tradewire.processors._batch import Batch
 from tradewire.processors._faust_app import WorkerConsumer
+from tradewire.processors._settlement import Settlement
 from tradewire.processors.ledger import Claim, Ledger
 from tradewire.processors.liveness import read_progress
-from tradewire.processors.worker import Worker, main
+from tradewire.processors.worker import EXIT_CRASHED, Worker, main
 
 _settle = Ledger.settle
 _next_records = WorkerConsumer._wait_next_records
 _recover = WorkerConsumer._recover
 _run = Worker.run
+_send_facts = Settlement._send_facts
 _dropped: set[Any] = set()
 
 
@@ -58,6 +64,12 @@ async def _drop(consumer: WorkerConsumer, tp: Any, rows: list[Any]) -> None:
     await _recover(consumer, tp, rows)
 
 
+async def _die(settlement: Settlement, batch: Batch) -> None:
+    if any(write.state is not None and write.state.done_to >= 0 for write in batch.facts.values()):
+        os._exit(EXIT_CRASHED)
+    await _send_facts(settlement, batch)
+
+
 async def _run_torn(worker: Worker, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tear_connections, worker.app)
     await _run(worker, stop)
@@ -71,4 +83,6 @@ if __name__ == "__main__":
         WorkerConsumer._wait_next_records = _stick  # type: ignore[method-assign]
     if "TRADEWIRE_TEST_DROP" in os.environ:
         WorkerConsumer._recover = _drop  # type: ignore[method-assign]
+    if "TRADEWIRE_TEST_DIE_IN_REDRIVE" in os.environ:
+        Settlement._send_facts = _die  # type: ignore[method-assign]
     sys.exit(main())

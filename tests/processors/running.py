@@ -158,6 +158,12 @@ class Broker:
                 return sys.maxsize
             raise
 
+    def end_of(self, topic: str) -> int:
+        """The offsets that a topic has given away, over its partitions."""
+        consumer = self._of_group("reader")
+        numbers = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        return sum(_watermarks(consumer, TopicPartition(topic, number))[1] for number in numbers)
+
     def committed(self, group: str, topic: str, partition: int) -> int:
         """The offset that a group has committed; negative if none."""
         (found,) = self._of_group(group).committed([TopicPartition(topic, partition)], timeout=10)
@@ -196,7 +202,7 @@ class RunningWorker:
         self.folder = folder
         self._broker = broker
         settings = broker.settings
-        self._environment = {
+        self.environment = {
             **os.environ,
             "TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
             "TRADEWIRE_REGISTRY__URL": settings.registry.url,
@@ -214,7 +220,7 @@ class RunningWorker:
     def start(self, program: Sequence[str] = ("-m", "tradewire.processors.worker"), **environment: str) -> None:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *program], env={**self._environment, **environment}, stdout=log, stderr=log
+                [sys.executable, *program], env={**self.environment, **environment}, stdout=log, stderr=log
             )
 
     @property

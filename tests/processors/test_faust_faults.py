@@ -200,12 +200,12 @@ class OurRun:
     recovered: bool = False
 
 
-def order_events(made: Workload, order_id: str, *, side: str = "BUY") -> list[Event]:
-    """An order that is filled in two parts, of a position of its own."""
+def order_events(made: Workload, order_id: str, *, side: str = "BUY", parts: int = 2) -> list[Event]:
+    """An order that is filled in parts, of a position of its own."""
     base = {"order_id": order_id, "account": f"{order_id}.acc", "symbol": "faults.S", "venue": VENUE}
     created = {**base, "side": "BUY", "order_type": "LIMIT", "quantity": made._quantity()}
     events = [made._event("trading.order.created", order_id, created)]
-    for part in range(2):
+    for part in range(parts):
         fill = {
             **base,
             "fill_id": f"{order_id}-{part}",
