@@ -150,6 +150,7 @@ def test_the_overridden_internals_are_those_of_the_pinned_version() -> None:
             "on_partitions_revoked",
             "on_partitions_assigned",
             "_drain_messages",
+            "_getmany",
             "verify_event_path",
             "_new_consumer_thread",
         ],

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -157,7 +157,8 @@ class WorkerSettings(_Section):
 
     ``deadline_grace_ms`` is added to deadlines of flows and patterns: what an event needs from Kafka to the worker.
     Records whose schema id the registry does not know are waited for ``unknown_schema_wait_ms``, then dead letters.
-    ``projections`` and ``correlation`` are what the workers of this group are there for; see ``docs/processing.md``.
+    ``projections``, ``correlation`` and ``handlers`` (each ``module`` or ``module:attribute``) are what the workers of
+    this group are there for; see ``docs/processing.md``.
     """
 
     group: str = "tradewire-worker"
@@ -168,6 +169,7 @@ class WorkerSettings(_Section):
         "position",
     )
     correlation: bool = True
+    handlers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$")], ...] = ()
     data_folder: Path = Path(".tradewire/worker")
     batch_rows_max: int = Field(default=2_000, ge=1)
     candle_interval_ms: int = Field(default=60_000, ge=1_000)

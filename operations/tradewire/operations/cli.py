@@ -43,6 +43,7 @@ _COMMANDS = {
     "trace": ("tradewire.operations.commands.trace", "trace", "Draw one flow: causes, hops, orphans, deadlines."),
     "up": ("tradewire.operations.commands.stack", "up", "Start and supervise the local stack."),
     "watchdog": ("tradewire.operations.commands.watchdog", "watchdog", "End a worker whose commits stand."),
+    "worker": ("tradewire.operations.commands.worker", "worker", "Run a worker: read models, flows, handlers."),
 }
 _EXTRA_OF = {
     "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "xxhash": "sinks",

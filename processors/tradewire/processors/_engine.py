@@ -41,6 +41,7 @@ from tradewire.processors._deadlines import Deadlines
 from tradewire.processors._outbox import Outbox
 from tradewire.processors._reading import Abandoned, Reader, ReadOrNot
 from tradewire.processors._settlement import Settlement
+from tradewire.processors._worker_handlers import WorkerHandlers
 from tradewire.processors._worker_parking import LETTERS_AT_ONCE, LOOK_INTERVAL_S, Later, WorkerParking
 from tradewire.processors.dead_letters import ORPHAN, dead_letter
 from tradewire.processors.folds import Folds
@@ -74,6 +75,7 @@ class Engine:
         metrics: WorkerMetrics,
         leave: Callable[[str], None],
         parking: WorkerParking | None = None,
+        handlers: WorkerHandlers | None = None,
         clock: Clock | None = None,
         deadline_grace_ms: int = 0,
         unknown_schema_wait_ms: int = 60_000,
@@ -90,14 +92,23 @@ class Engine:
         self.deadlines = Deadlines(folds, store, clock or SystemClock(), deadline_grace_ms)
         self.settlement = Settlement(outbox, store, metrics=metrics, leave=leave, on_stored=self._on_stored)
         self.parking = parking
+        self.handlers = handlers
         self._redriving = asyncio.Lock()
         if parking is not None:
             self.settlement.facts_of = parking.facts
 
     @property
     def ledger(self) -> Ledger[Any]:
-        """What may be committed."""
+        """How far the folds stand."""
         return self.settlement.ledger
+
+    def committable(self, tp: tuple[str, int]) -> int | None:
+        """The offset that may be committed: the folds of all records before it stand, and their handlers are done."""
+        offset = self.ledger.committable(tp)
+        if self.handlers is None or offset is None:
+            return offset
+        first = self.handlers.first_open(tp)
+        return offset if first is None else min(offset, first)
 
     async def accept(self, records: Mapping[Any, Sequence[RawRecord]]) -> None:
         """Folds records, in offset order per partition, and queues what comes of it. Returns when the next may come.
@@ -107,6 +118,10 @@ class Engine:
         when the registry first answered that it does not know an id; then its records are dead letters. Ends the
         process, with all that precedes it settled, at a record whose key has no room for one more letter.
         """
+        if self.handlers is not None:
+            records = self.handlers.offer(records, self.ledger)
+            if not records:
+                return
         self.settlement.begin()
         now_ms = time.time() * 1000
         for rows in records.values():
@@ -130,9 +145,13 @@ class Engine:
 
         Raises:
             KafkaUnavailable: it cannot be learned.
+            EventsGone: of a partition with handlers Kafka does not have what is to be read next.
         """
+        places = [(topic, partition) for topic, partition in partitions]
         if self.parking is not None:
-            await self.parking.take_over([(topic, partition) for topic, partition in partitions])
+            await self.parking.take_over(places)
+        if self.handlers is not None:
+            await self.handlers.take_over(places)
 
     def resume(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Takes up the deadlines of source partitions (topic, number) that are ours now and whose tables are whole."""
@@ -177,25 +196,38 @@ class Engine:
             self.deadlines.again(place, when_ns, batch.number)
         return batch
 
-    async def drained(self, timeout_s: float) -> bool:
+    async def drained(self, timeout_s: float, *, at_end: bool = False) -> bool:
         """Waits until every accepted batch is settled; False if the time did not suffice.
 
-        Batches that wait for a schema are given up: their records are read again by whoever owns them then.
+        Batches that wait for a schema are given up, and so are handlers that have not ended in time
+        (``subscriber.revoke_wait_ms``, ``stop_wait_ms`` ``at_end``): their records are read again by whoever owns them.
         """
+        resting = None
+        if self.handlers is not None:
+            resting = asyncio.create_task(self.handlers.rest(timeout_s, at_end=at_end))
         self.reader.giving_up = True
         self.deadlines.pause()
         if self.parking is not None:
             self.parking.paused = True
         try:
-            return await self.settlement.drained(timeout_s)
+            settled = await self.settlement.drained(timeout_s)
         finally:
             self.reader.giving_up = False
+        if resting is not None:
+            await resting
+        return settled
 
     def forget(self) -> None:
         """Drops all claims and all states in memory, on a rebalance: the store is about to be brought up to date."""
         self.ledger.forget()
         self._caches.clear()
         self.deadlines.clear()
+
+    async def release(self) -> None:
+        """``forget``, and gives up what handlers have of partitions that go, after the last commit of them."""
+        self.forget()
+        if self.handlers is not None:
+            await self.handlers.release()
 
     def _begin(self, claims: list[Claim[Any]]) -> tuple[Batch, BatchStates]:
         self._number += 1

@@ -32,6 +32,10 @@ _aiokafka_on_uvloop.install()
 _log = get_logger(__name__)
 
 _FETCH_TIMEOUT_S = 1.0
+# While a partition is held, it is looked so often whether it may be read on.
+_HELD_TIMEOUT_S = 0.05
+# Asked for by name where nothing else may be fetched: a fetch of no partition would be one of all.
+_NOWHERE = TP("", -1)
 
 
 def security_of(kafka: KafkaSettings) -> dict[str, Any]:
@@ -85,6 +89,9 @@ class WorkerConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._engine = cast(WorkerApp, self.app).engine
+        # From when the engine has taken an assignment over until it is revoked. Flow alone does not say so: the
+        # recovery of an assignment that has ended meanwhile may resume it into the next one.
+        self._is_taken_over = False
 
     def _new_consumer_thread(self) -> WorkerConsumerThread:
         return WorkerConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -95,7 +102,7 @@ class WorkerConsumer(driver.Consumer):
         return (tp for tp in self._engine.ledger if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._engine.ledger.committable(tp)
+        return self._engine.committable(tp)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         committed: bool = await super()._commit_offsets(offsets, start_new_transaction=start_new_transaction)
@@ -113,22 +120,31 @@ class WorkerConsumer(driver.Consumer):
         ends, and it is read again.
         """
         self.stop_flow()
+        self._is_taken_over = False
         timeout_s = cast(WorkerApp, self.app).drain_timeout_s
         if not await self._engine.drained(timeout_s):
             self._engine.leave(f"partitions went before their batches were settled, within {timeout_s:.0f} s")
         await self.commit()
         await super().on_partitions_revoked(revoked)
-        self._engine.forget()
+        await self._engine.release()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._engine.forget()
         try:
             await self._engine.take_over(tp for tp in assigned if not self._is_changelog_tp(tp))
         except TradewireError as error:
-            self._engine.leave(f"it cannot be learned what is parked: {error}")
+            self._engine.leave(f"partitions cannot be taken over: {error}")
+        self._is_taken_over = True
         await super().on_partitions_assigned(assigned, generation_id)
 
     # --- handing out records
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        held = None if self._engine.handlers is None else self._engine.handlers.held
+        if held and active_partitions:
+            # Fetching goes on, of nothing if need be: a consumer that does not fetch counts as dead to its group.
+            active_partitions, timeout = active_partitions - held or {_NOWHERE}, _HELD_TIMEOUT_S
+        return await super()._getmany(active_partitions, timeout)
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         stopping = cast(Service, self)._stopped.is_set, cast(Service, fetcher)._stopped.is_set
@@ -142,7 +158,7 @@ class WorkerConsumer(driver.Consumer):
                     continue
                 if generation != self.app.consumer_generation_id:
                     continue
-                if not self.flow_active:
+                if not (self.flow_active and self._is_taken_over):
                     self._seek_back(records)
                     continue
                 await self._hand_out(records)

@@ -71,14 +71,23 @@ def has_record(kafka: KafkaSettings, tp: TP, first: int, last: int) -> bool:
 class RecoveryWatch:
     """Looks at a Faust app again and again: ends recoveries that are over, and says that one is going on.
 
-    ``waits`` is a number that grows while the worker waits for a schema, which keeps it from committing as well.
+    ``waits`` is a number that grows while the worker waits for a schema, which keeps it from committing as well;
+    ``working_on`` what else does.
     """
 
-    def __init__(self, app: Any, kafka: KafkaSettings, progress: Progress, waits: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        kafka: KafkaSettings,
+        progress: Progress,
+        waits: Callable[[], float],
+        working_on: Callable[[], str] = str,
+    ) -> None:
         self._app = app
         self._kafka = kafka
         self._progress = progress
         self._waits = waits
+        self._working_on = working_on
         self._seen: dict[TP, tuple[int, int]] = {}
         self._said = ""
 
@@ -100,7 +109,7 @@ class RecoveryWatch:
                 self._say(f"schema: waited {waited:.0f} times")
             else:
                 self._seen.clear()
-                self._say("")
+                self._say(self._working_on())
 
     async def _finish(self, recovery: Any) -> None:
         offsets, highwaters = recovery.active_offsets, recovery.active_highwaters

@@ -139,6 +139,19 @@ class Subscriptions:
         self._change(lambda held: tuple(other for other in held if other is not subscription))
         return was_held
 
+    def restrict(self, check: Callable[[str], object]) -> None:
+        """Has ``check`` asked about each type too, first about those that are held. It refuses by what it raises."""
+        for type in sorted(self.types):
+            check(type)
+        before = self._check
+
+        def both(type: str) -> None:
+            if before is not None:
+                before(type)
+            check(type)
+
+        self._check = both
+
     def of(self, type: str, *, is_replayed: bool = False) -> Sequence[Subscription]:
         """The handlers of an event type, those of a replayed event if ``is_replayed``."""
         return self._by_type.get((type, is_replayed), ())
@@ -221,11 +234,16 @@ def _check_patterns(patterns: Sequence[Any]) -> None:
             )
 
 
+def is_marked(source: object) -> bool:
+    """Whether ``subscribe`` has marked it itself, a function or method."""
+    return callable(source) and getattr(source, _MARK, None) is not None
+
+
 def _marked(source: object) -> list[tuple[Handler, Options]]:
     """What is marked in a source: itself, or its members in the order in which they are written."""
-    own = getattr(source, _MARK, None)
-    if own is not None and callable(source):
-        return [(source, options) for options in own]
+    if is_marked(source):
+        assert callable(source)
+        return [(source, options) for options in getattr(source, _MARK)]
     names: Iterable[str] = vars(source) if isinstance(source, ModuleType) else _names_of_class(type(source))
     members = [getattr(source, name) for name in names if getattr(_static(source, name), _MARK, None) is not None]
     found = [(member, options) for member in members for options in getattr(member, _MARK)]

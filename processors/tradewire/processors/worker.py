@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
@@ -33,15 +33,18 @@ from tradewire.processors._faust_app import WorkerApp
 from tradewire.processors._faust_store import FaustStore, declare_table
 from tradewire.processors._outbox import Outbox
 from tradewire.processors._recovery import RecoveryWatch
+from tradewire.processors._worker_handlers import WorkerHandlers, topics_of
 from tradewire.processors._worker_parking import WorkerParking
 from tradewire.processors.duties import Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
+from tradewire.processors.handler_targets import load_handlers
 from tradewire.processors.liveness import Progress
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.parking.topics import parking_topics
 from tradewire.processors.patterns import Patterns
+from tradewire.processors.subscriptions import SubscriptionInvalid, Subscriptions
 from tradewire.processors.tables import (
     FILLS_TOPIC,
     PATTERNS_TOPIC,
@@ -72,18 +75,37 @@ def source_topics(topics: Topics) -> list[str]:
     return sorted(topic.name for topic in topics.values() if topic.domain not in _DERIVED_DOMAINS)
 
 
-def sources_of(duties: Duties, patterns: Patterns, contract: Contract) -> list[str]:
-    """The topics of events that a worker with these duties reads.
+def sources_of(duties: Duties, patterns: Patterns, contract: Contract, handled: Collection[str] = ()) -> list[str]:
+    """The topics of events that a worker with these duties folds; it reads those of its handlers (``handled``) too.
 
     Raises:
-        SettingsError: none: it would have nothing to do.
+        SettingsError: none, and none is handled: it would have nothing to do.
     """
     if duties.correlation:
         return source_topics(contract.topics)
     sources = sorted({contract.topic_of(type) for type in duties.data_types | patterns.types})
-    if not sources:
-        raise SettingsError("worker.projections is empty, worker.correlation off, no pattern declared: nothing to do")
+    if not sources and not handled:
+        raise SettingsError(
+            "worker.projections is empty, worker.correlation off, no pattern declared, no handler named: nothing to do"
+        )
     return sources
+
+
+def handled_topics(subscriptions: Subscriptions, contract: Contract) -> frozenset[str]:
+    """The topics of what handlers are subscribed to.
+
+    Raises:
+        SubscriptionInvalid: a worker keeps one as a table, or writes it for itself: Faust reads it for another purpose.
+    """
+    own = {*_OWN_SOURCES, *(table.topic for table in TABLES)}
+    for type in sorted(subscriptions.types):
+        if contract.topic_of(type) in own:
+            raise SubscriptionInvalid(
+                f"a pattern of a handler matches {type}, but {contract.topic_of(type)} is the worker's own, kept as a "
+                "table: name the domains (trading.*, market.*), or handle it with a Subscriber",
+                type=type,
+            )
+    return topics_of(subscriptions, contract)
 
 
 def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
@@ -145,7 +167,13 @@ class Worker:
         group = settings.worker.group
         patterns = Patterns.load(contract.catalogue, settings.worker.patterns_file)
         duties = Duties.of(settings.worker.projections, correlation=settings.worker.correlation)
-        sources = sources_of(duties, patterns, contract)
+        handled: frozenset[str] = frozenset()
+        subscriptions: Subscriptions | None = None
+        if settings.worker.handlers:
+            subscriptions = load_handlers(settings.worker.handlers, contract.catalogue)
+            handled = handled_topics(subscriptions, contract)
+        folded = sources_of(duties, patterns, contract, handled)
+        sources = sorted({*folded, *handled})
         kept = duties.tables(patterns)
         partitions = self._prepare_topics(contract.topics, sources, kept)
         folds = Folds(
@@ -182,6 +210,10 @@ class Worker:
             parked_per_key_max=settings.worker.parked_per_key_max,
             metrics=metrics.parking,
         )
+        self._handlers: WorkerHandlers | None = None
+        if subscriptions is not None:
+            apart = handled.difference(folded)
+            self._handlers = WorkerHandlers(settings, contract, subscriptions, sources, apart=apart, leave=leave)
         self.app.engine = Engine(
             folds,
             self._outbox,
@@ -190,6 +222,7 @@ class Worker:
             metrics=metrics,
             leave=leave,
             parking=self._parking,
+            handlers=self._handlers,
             deadline_grace_ms=settings.worker.deadline_grace_ms,
             unknown_schema_wait_ms=settings.worker.unknown_schema_wait_ms,
         )
@@ -242,7 +275,10 @@ class Worker:
 
     def _on_committed(self, offsets: Mapping[Any, int], lags: Mapping[Any, int]) -> None:
         self._progress.committed({f"{tp.topic}:{tp.partition}": offset for tp, offset in offsets.items()})
-        self._parking.committed({(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
+        stands = {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        self._parking.committed(stands)
+        if self._handlers is not None:
+            self._handlers.committed(stands)
         for tp, offset in offsets.items():
             self._metrics.committed_offset.labels(tp.topic, tp.partition).set(offset)
             self._metrics.lag.labels(tp.topic, tp.partition).set(lags[tp])
@@ -256,8 +292,19 @@ class Worker:
         Ends the process if Faust gives up: its parts are then in no known state.
         """
         self._progress.begun(self._settings.worker.group, self._instance_id, self._reads)
-        watch = RecoveryWatch(self.app, self._settings.kafka, self._progress, self._metrics.schema_waits)
+        handlers = self._handlers
+        watch = RecoveryWatch(
+            self.app,
+            self._settings.kafka,
+            self._progress,
+            self._metrics.schema_waits,
+            str if handlers is None else handlers.working_on,
+        )
         recovery = asyncio.create_task(watch.run())
+        handling = None
+        if handlers is not None:
+            handlers.start()
+            handling = asyncio.create_task(handlers.run())
         await self.app.start()
         sweeper = asyncio.create_task(self.app.engine.sweep_forever())
         redriver = asyncio.create_task(self.app.engine.redrive_forever())
@@ -273,12 +320,17 @@ class Worker:
                 shutil.rmtree(self._tables_folder, ignore_errors=True)
             leave(f"Faust gave up: {reason!r}")
         self.app.consumer.stop_flow()
-        await self.app.engine.drained(STOP_TIMEOUT_S / 2)
+        await self.app.engine.drained(STOP_TIMEOUT_S / 2, at_end=True)
+        if handlers is not None and handling is not None:
+            handling.cancel()
+            await handlers.end()
         sweeper.cancel()
         redriver.cancel()
         recovery.cancel()
         await self.app.consumer.commit()
         self._outbox.close(STOP_TIMEOUT_S / 4)
+        if handlers is not None:
+            await handlers.close()
         await self.app.stop()
 
 
@@ -307,12 +359,20 @@ def main() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
+    return run_worker(settings)
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs a worker in this thread, which must be the main one, until it is told to stop; returns the exit code."""
     configure_logs(settings.log.level, settings.log.format, component="worker")
     for name in ("faust", "mode", "aiokafka", "tradewire.processors._faust_app"):
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     # States are many small tuples without cycles: looking through all of them again and again finds nothing.
     gc.set_threshold(100_000, 50, 100)
+    # A fetch needs the interpreter several times for some microseconds, in a thread of its own, and would wait 5 ms for
+    # it each time beside a fold: an event's wait in the worker was a third longer.
+    sys.setswitchinterval(0.0005)
     try:
         asyncio.run(_main(settings))
     except TradewireError as error:
