@@ -7,8 +7,8 @@ it are done.
 ``TRADEWIRE_TEST_STUCK=<file>``: once, after the first commit, a fetch never returns. The process lives on and stays a
 member of its group. The file marks that it has happened.
 
-``TRADEWIRE_TEST_DROP=topic``: of each partition of a changelog the last record that the first fetch brings is dropped,
-as Faust drops what it holds when a rebalance comes.
+``TRADEWIRE_TEST_DROP=topic``: of each partition of a changelog the last record of the first fetch of a recovery is
+dropped, as Faust drops what it holds when a rebalance comes.
 
 ``TRADEWIRE_TEST_DIE_IN_REDRIVE``: the process ends when what came of re-driven letters stands, and their
 place does not.
@@ -58,8 +58,9 @@ async def _stick(consumer: WorkerConsumer, timeout: float) -> Any:
 
 
 async def _drop(consumer: WorkerConsumer, tp: Any, rows: list[Any]) -> None:
-    if tp.topic == os.environ["TRADEWIRE_TEST_DROP"] and tp not in _dropped:
-        _dropped.add(tp)
+    recovery = (tp, consumer.app.consumer_generation_id)
+    if tp.topic == os.environ["TRADEWIRE_TEST_DROP"] and recovery not in _dropped:
+        _dropped.add(recovery)
         rows = rows[:-1]
     await _recover(consumer, tp, rows)
 

@@ -19,6 +19,7 @@ from tradewire.operations.stack.cluster import LocalKafka
 from tradewire.processors.liveness import read_membership
 from tradewire.processors.records import Forward
 from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES
+from tradewire.processors.worker import EXIT_CRASHED
 from tradewire.schemas import Contract, Event, Header, encode_headers
 
 _NOT_YET = (
@@ -241,6 +242,19 @@ class RunningWorker:
     def wait_until_done(self, within_s: float = 90.0) -> None:
         """Returns when the group has committed all that there is to read."""
         self._wait_until_behind_by(lambda behind: behind == 0, within_s)
+
+    def wait_supervised(self, condition: Callable[[], bool], within_s: float) -> None:
+        """Waits until the condition holds, and starts the worker again whenever it has crashed, as a supervisor does.
+
+        It may: a broker that does not answer in time, on a machine under load, is a reason to.
+        """
+
+        def look() -> bool:
+            if self.process.poll() == EXIT_CRASHED:
+                self.start()
+            return condition()
+
+        wait_until(look, within_s=within_s, every_s=0.5)
 
     def wait_until_behind_by_less_than(self, records: int, within_s: float = 60.0) -> None:
         self._wait_until_behind_by(lambda behind: behind < records, within_s)

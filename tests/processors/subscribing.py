@@ -87,8 +87,10 @@ class Feed:
             self.produce(event.subject.encode(), value, [*encode_headers(event), *headers], wait=False)
         assert 0 == self._producer.flush(60)
 
-    def produce(self, key: bytes | None, value: bytes | None, headers: list[Header], *, wait: bool = True) -> None:
-        self._producer.produce(self.topic, value, key, headers=headers)
+    def produce(
+        self, key: bytes | None, value: bytes | None, headers: list[Header], *, wait: bool = True, topic: str = ""
+    ) -> None:
+        self._producer.produce(topic or self.topic, value, key, headers=headers)
         if wait:
             assert 0 == self._producer.flush(60)
 

@@ -142,13 +142,7 @@ def test_a_broker_killed_while_a_worker_parks_a_key_costs_no_letter_and_none_is_
         broker.kafka.kill()
         broker.kafka.start()
         assert letters_written(broker, "cut") < before + len(order), "killed too late to prove anything"
-
-        def done() -> bool:
-            if worker.process.poll() is not None:
-                worker.start()
-            return worker.behind() == 0
-
-        wait_until(done, within_s=150, every_s=0.5)
+        worker.wait_supervised(lambda: worker.behind() == 0, within_s=150)
         operator = Operator(broker.settings.kafka, "cut", by="test")
         at = [one.offset for one in broker.log("trading.events") if one.key == key.encode()]
         kinds = ["failed", *["parked-behind"] * (len(order) - 1)]

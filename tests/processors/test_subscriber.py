@@ -6,21 +6,25 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from tests.processors.subscribing import NOTICE, WARNING, Feed, Seen
+from tests.schemas.versions import before
 from tests.waiting import wait_until
 
-from tradewire.core import KafkaUnavailable, RegistryUnavailable, current_correlation, new_id
+from tradewire.core import KafkaUnavailable, RegistryUnavailable, current_correlation, load_settings, new_id
+from tradewire.core.errors import ProcessingError
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import EventsGone, SubscriberStopped
 from tradewire.processors.parking import ParkingFull
 from tradewire.processors.parking.operating import Operator
 from tradewire.processors.records import REPLAY_HEADER
-from tradewire.schemas import Codec, Contract, Event, encode_headers
+from tradewire.schemas import Codec, Contract, Event, FixedIds, Topic, TopicAdmin, Topics, encode_headers
 
+REJECTED = "trading.order.rejected"
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -359,3 +363,43 @@ def test_what_is_no_exception_ends_the_subscriber_and_its_event_is_not_acknowled
         subscriber.run(handle_signals=False)
 
     assert 0 == feed.committed()
+
+
+def test_a_letter_of_an_old_schema_is_handed_over_in_the_newest_one_when_it_is_redriven(feed: Feed) -> None:
+    """A rejection of v1, whose reason was free text."""
+    name = f"{feed.topic}.rejections"
+    topics = Topics({name: Topic(name, "trading", partitions=1, replication=1)})
+    TopicAdmin(feed.kafka).ensure(topics)
+    contract = Contract.load(load_settings(), schema_ids=FixedIds(), topics=topics)
+    fields = dict.fromkeys(("order_id", "account", "symbol", "venue"), "x")
+    data = fields | {"reason": "no margin left", "rejected_by": "RISK"}
+    old = Codec(before(contract.catalogue), contract.schema_ids).encode(REJECTED, data, name)
+    given: list[Event] = []
+    is_broken = True
+
+    def picky(event: Event) -> None:
+        given.append(event)
+        if is_broken:
+            raise ValueError("no such account")
+
+    event = replace(feed.event("x"), type=REJECTED)
+    feed.produce(b"x", old, encode_headers(event), topic=name)
+    group = f"rejections.{feed.group}"
+    subscriber = feed.subscriber(contract=contract, group=group)
+    subscriber.subscribe(picky, REJECTED)
+    with subscriber:
+        operator = wait_until(lambda: parked_of(feed.kafka, group), within_s=60)
+        is_broken = False
+        operator.redrive(operator.requests(operator.look().keys.values()))
+        wait_until(lambda: len(given) == 2, within_s=30)
+
+    assert [("RISK_LIMIT", "no margin left")] * 2 == [(event.data["reason"], event.data["text"]) for event in given]
+
+
+def parked_of(kafka: KafkaSettings, group: str) -> Operator | None:
+    """Once something is parked."""
+    try:
+        operator = Operator(kafka, group, "tests")
+    except ProcessingError:
+        return None
+    return operator if operator.look().keys else None

@@ -20,6 +20,8 @@ from tradewire.core import new_id
 from tradewire.core.settings import KafkaSettings
 from tradewire.operations.stack.cluster import LocalKafka, local_kafka
 from tradewire.processors import Subscriber
+from tradewire.processors.parking.operating import Operator
+from tradewire.schemas import Event
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(240)]
 REPO = Path(__file__).resolve().parents[2]
@@ -189,3 +191,33 @@ def test_a_broker_that_goes_away_is_waited_for(feed: Feed, kafka: LocalKafka) ->
     assert {key: [str(number) for number in range(110)] for key in KEYS} == {
         key: list(dict.fromkeys(found)) for key, found in seen.by_key.items()
     }
+
+
+def test_a_broker_killed_while_a_key_is_parked_costs_no_letter_and_none_is_doubled_or_out_of_order(
+    feed: Feed, kafka: LocalKafka
+) -> None:
+    """The letters are those of the log, and a re-drive hands each of them over once."""
+    seen, is_broken = Seen(), True
+
+    def picky(event: Event) -> None:
+        if is_broken and event.subject == "bad" and event.data["message"] == "0":
+            raise ValueError("no such account")
+        seen.add(event)
+
+    feed.publish(*feed.numbered(["bad", "good"], 150))
+    with feed.subscriber(picky) as subscriber:
+        wait_until(lambda: feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic) > 5, within_s=60)
+        kafka.kill()
+        assert feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic) < 150, "killed too late"
+        kafka.start()
+        wait_until(lambda: feed.committed() == feed.end(), within_s=120)
+        assert subscriber.failure is None
+        operator = Operator(feed.kafka, feed.group, "tests")
+        (key,) = operator.look().keys.values()
+        assert [letter.offset for letter in key.letters] == sorted({letter.offset for letter in key.letters})
+        assert (b"bad", 150) == (key.key.key, len(key.letters))
+        is_broken = False
+        operator.redrive(operator.requests([key]))
+        wait_until(lambda: not operator.look().keys, within_s=60, every_s=0.2)
+
+    assert {key: [str(number) for number in range(150)] for key in ("bad", "good")} == seen.by_key

@@ -19,18 +19,18 @@ FAULTY = Path(__file__).with_name("faulty_worker.py")
 def test_f12_what_was_dropped_in_a_recovery_is_fetched_again_before_the_tables_count_as_whole(
     own_broker: Broker, tmp_path: Path
 ) -> None:
-    """A worker on a new disk, which drops the newest state of orders on its way; then each order goes on.
+    """A worker that has lost its tables, which drops the newest state of orders on its way; then each order goes on.
 
     Without the watch the recovery never ends; with one that only ends it, an order would begin anew at its last event.
     """
     broker, made = own_broker, Workload(71, "dropped.")
     orders = [order_events(made, f"dropped.{number}") for number in range(12)]
-    worker = RunningWorker(broker, "dropper", tmp_path / "data", session_timeout_ms=6_000)
+    worker = RunningWorker(broker, "dropper", tmp_path / "data", session_timeout_ms=15_000)
     with worker:
         broker.publish(event for events in orders for event in events[:-1])
         worker.wait_until_done()
         worker.kill()
-        shutil.rmtree(worker.folder)
+        shutil.rmtree(worker.folder / "faust")
         worker.start([str(FAULTY)], TRADEWIRE_TEST_DROP="readmodel.order.v1")
         broker.publish(events[-1] for events in orders)
         worker.wait_until_done(120)
