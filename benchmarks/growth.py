@@ -29,9 +29,10 @@ from tradewire.core import Settings, StackError, configure_logs
 from tradewire.producers.feeds import simulate
 from tradewire.schemas import Contract, Event, FixedIds, encode_headers
 from tradewire.sinks.container import build_block, split_by_schema
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.store import Store
-from tradewire.sinks.stored_history import EventFilter, StoredHistory
+from tradewire.sinks.stored_history import StoredHistory
 from tradewire.sinks.tables import Tables, Target
 
 SLOWER_MAX: Final = 3.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 from tests.sinks.arena import CATALOGUE, make_arena
@@ -13,7 +14,8 @@ from tests.waiting import wait_until
 from tradewire.core import Settings, new_id
 from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.schemas import Contract
-from tradewire.sinks.stored_history import EventFilter, StoredHistory, conditions, decode_cursor
+from tradewire.sinks.event_pages import EventFilter, conditions, decode_cursor
+from tradewire.sinks.stored_history import StoredHistory
 
 TRADE, QUOTE = CATALOGUE["market.trade.reported"].latest, CATALOGUE["market.quote.updated"].latest
 
@@ -41,7 +43,7 @@ def stored(
         chain = [
             record_of(TRADE, ids[TRADE.type], 60, correlation_id="chain", id=f"c{partition}", sequence=partition,
                       time_ns=NOW_NS + partition, causation_id="c0" if partition else None, tags={"desk": "ü"}),
-            record_of(TRADE, ids[TRADE.type], 61 + partition, id=f"x{partition}"),
+            record_of(TRADE, ids[TRADE.type], 61, id=f"x{partition}"),
         ]  # fmt: skip
         arena.send(topic, records + chain, partition)
     with arena.running():
@@ -84,18 +86,27 @@ def test_an_event_comes_back_with_all_that_was_published(stored: Stored) -> None
     assert event.recorded_ms <= event.stored_ms + 1
 
 
+@pytest.mark.parametrize("limit", [1, 2, 7, 200])
 @pytest.mark.parametrize("order", ["oldest", "newest"])
-def test_pages_give_every_event_once_in_order(stored: Stored, order: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [({}, 100), ({"subject": "aggregate-5"}, 16), ({"subject": "aggregate-5", "since_ns": NOW_NS + 9}, 15)],
+    ids=["all", "of an aggregate", "of an aggregate, later"],
+)
+def test_pages_give_every_event_once_in_order(
+    stored: Stored, wanted: dict[str, Any], count: int, order: Literal["oldest", "newest"], limit: int
+) -> None:
+    """Two events of aggregate-5 have the same time, one on each partition: a page may end between them."""
     seen: list[tuple[int, str, int, int]] = []
     cursor = None
     while True:
-        page = stored.history.events(EventFilter(topic=stored.topic), limit=7, cursor=cursor, order=order)  # type: ignore[arg-type]
+        page = stored.history.events(EventFilter(**wanted), limit=limit, cursor=cursor, order=order)
         seen += [(event.time_ns, event.topic, event.partition, event.offset) for event in page.events]
         cursor = page.cursor
         if cursor is None:
             break
 
-    assert 100 == len(seen) == len(set(seen))
+    assert count == len(seen) == len(set(seen))
     assert seen == sorted(seen, reverse=order == "newest")
 
 

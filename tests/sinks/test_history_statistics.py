@@ -25,10 +25,10 @@ from tradewire.operations.stack import free_ports
 from tradewire.producers.feeds import simulate
 from tradewire.schemas import Contract, Event, TopicAdmin, Topics, encode_headers
 from tradewire.sinks.complete import Completeness
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.history import History
 from tradewire.sinks.positions import PartitionPosition
 from tradewire.sinks.statistics import ErrorRate, StoredRatio, Volume
-from tradewire.sinks.stored_history import EventFilter
 
 pytestmark = pytest.mark.timeout(300)
 REPO = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from tradewire.gateway.problems import FieldError
 from tradewire.schemas import Catalogue, format_time_ns, parse_time_ns
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.flow import Flow, FlowStep, StoredEvent
-from tradewire.sinks.stored_history import EventFilter
 
 DATA_PREFIX: Final = "data."
 _NS_PER_MS: Final = 1_000_000

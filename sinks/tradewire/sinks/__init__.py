@@ -2,12 +2,13 @@
 
 from tradewire.sinks.complete import CompleteUpTo, complete_line
 from tradewire.sinks.digest import Digest, digest_of, read_file, without_replay_id
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.flow import Flow, FlowStep, StoredEvent, flow_tree
 from tradewire.sinks.history import Answered, History
 from tradewire.sinks.records import Record
 from tradewire.sinks.replay import OffsetRange, Replay, ReplayPlan, ReplayResult
 from tradewire.sinks.sink import Sink, sink_topics
-from tradewire.sinks.stored_history import Answer, EventFilter, Page, PartitionCount, ReadPage, Stats, StoredHistory
+from tradewire.sinks.stored_history import Answer, Page, PartitionCount, ReadPage, Stats, StoredHistory
 
 __all__ = [
     "Answer",

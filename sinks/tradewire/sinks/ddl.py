@@ -145,7 +145,8 @@ def base_statements(database: str, options: TableOptions) -> dict[str, str]:
         "INDEX by_time time_ns TYPE minmax GRANULARITY 1, INDEX by_recorded recorded_at TYPE minmax GRANULARITY 1",
         "INDEX by_type type TYPE set(64) GRANULARITY 1, INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1",
         "PROJECTION by_correlation (SELECT correlation_id, _part_offset ORDER BY correlation_id)",
-        "PROJECTION by_subject (SELECT subject, _part_offset ORDER BY subject)",
+        # With the time: the newest events of an aggregate that has millions are read from its end.
+        "PROJECTION by_subject (SELECT subject, time_ns, _part_offset ORDER BY subject, time_ns)",
     )
     dead_letters = (
         *_POSITION,

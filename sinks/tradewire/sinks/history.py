@@ -10,6 +10,7 @@ from tradewire.core.settings import Settings
 from tradewire.schemas import Codec, Topics
 from tradewire.sinks.complete import Completeness, CompleteUpTo
 from tradewire.sinks.ddl import read_model_table
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.flow import Flow
 from tradewire.sinks.positions import SinkPositions
 from tradewire.sinks.statistics import (
@@ -24,7 +25,6 @@ from tradewire.sinks.statistics import (
 )
 from tradewire.sinks.stored_history import (
     Answer,
-    EventFilter,
     Page,
     PartitionCount,
     ReadPage,

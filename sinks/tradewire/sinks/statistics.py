@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 
 from tradewire.core.errors import QueryError
 from tradewire.sinks.complete import CompleteUpTo
-from tradewire.sinks.stored_history import EventFilter, StoredHistory, conditions, make_cursor, read_cursor
+from tradewire.sinks.event_pages import EventFilter, conditions, make_cursor, read_cursor
+from tradewire.sinks.stored_history import StoredHistory
 
 By = Literal["type", "topic", "source"]
 _BY: Final = frozenset(("type", "topic", "source"))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
 from clickhouse_connect.driver.client import Client
@@ -14,40 +12,21 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.core.settings import ClickHouseSettings
 from tradewire.schemas import Codec, Event
+from tradewire.sinks.event_pages import EventFilter, conditions, encode_cursor, make_cursor, page_query
 from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
 from tradewire.sinks.newest import as_newest
-from tradewire.sinks.payload import field_condition, payload_of
+from tradewire.sinks.payload import payload_of
 from tradewire.sinks.questions import must_read, read_only
 from tradewire.sinks.raw_history import events_where
 from tradewire.sinks.store import connect
 
 FLOW_EVENTS_MAX: Final = 10_000
-PAGE_ROWS_MAX: Final = 10_000
 _EVENT_COLUMNS: Final = (
     "topic, partition, offset, type, version, schema_id, id, source, subject, correlation_id, causation_id, sequence, "
     "tags, time_ns, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, "
     "toUnixTimestamp64Milli(stored_at) AS stored_ms, payload_text"
 )
 _STATS_BY: Final = {"type": "type", "topic": "topic", "source": "source"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilter:
-    """Which events; None means any. ``subject`` is the aggregate. Times are of occurrence, ``until_ns`` is exclusive.
-
-    ``payload`` compares fields by their text: ``{"symbol": "BTCUSDT", "candle.open": "61000.5"}``.
-    """
-
-    type: str | None = None
-    topic: str | None = None
-    partition: int | None = None
-    source: str | None = None
-    subject: str | None = None
-    correlation_id: str | None = None
-    id: str | None = None
-    since_ns: int | None = None
-    until_ns: int | None = None
-    payload: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,64 +85,6 @@ class Answer:
     truncated: bool
 
 
-def encode_cursor(event: StoredEvent) -> str:
-    """Where a page that ends with this event is continued; opaque to callers."""
-    return make_cursor(event.time_ns, event.topic, event.partition, event.offset)
-
-
-def make_cursor(*position: int | str | None) -> str:
-    """A position in the order of a listing, as text."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def read_cursor(cursor: str, types: Sequence[type]) -> tuple[Any, ...]:
-    """Raises QueryError for a text that is no cursor of such a listing."""
-    try:
-        position = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if list(map(type, position)) != list(types):
-            raise ValueError(f"{position} is of another listing")
-        return tuple(position)
-    except (ValueError, TypeError) as error:
-        raise QueryError(f"cursor {cursor!r} was not given out by a page; begin without one", field="cursor") from error
-
-
-def decode_cursor(cursor: str) -> tuple[int, str, int, int]:
-    """Raises QueryError for a text that is no cursor of a page of events."""
-    time_ns, topic, partition, offset = read_cursor(cursor, (int, str, int, int))
-    return time_ns, topic, partition, offset
-
-
-def conditions(wanted: EventFilter) -> tuple[str, dict[str, Any]]:
-    """The WHERE of a filter with its parameters. Pure."""
-    plain = {
-        "type": "String",
-        "topic": "String",
-        "partition": "Int32",
-        "source": "String",
-        "subject": "String",
-        "correlation_id": "String",
-        "id": "String",
-    }
-    parts: list[str] = []
-    parameters: dict[str, Any] = {}
-    for name, type in plain.items():
-        value = getattr(wanted, name)
-        if value is not None:
-            parts.append(f"{name} = {{{name}:{type}}}")
-            parameters[name] = value
-    if wanted.since_ns is not None:
-        parts.append("time_ns >= {since_ns:Int64}")
-        parameters["since_ns"] = wanted.since_ns
-    if wanted.until_ns is not None:
-        parts.append("time_ns < {until_ns:Int64}")
-        parameters["until_ns"] = wanted.until_ns
-    for number, (path, value) in enumerate(wanted.payload.items()):
-        condition, named = field_condition(number, path, value)
-        parts.append(condition)
-        parameters |= named
-    return " AND ".join(parts) or "1", parameters
-
-
 class StoredHistory:
     """Reads one database and knows nothing of Kafka; ``History`` says how far answers are complete, too.
 
@@ -202,7 +123,7 @@ class StoredHistory:
         Raises:
             QueryError: ``limit`` or ``cursor`` is bad; names it.
         """
-        where, by, parameters = _page(wanted, limit, cursor, order)
+        where, by, parameters = page_query(self._table("events"), wanted, limit, cursor, order)
         sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by}"
         rows = self._rows(sql, parameters)
         events = self._newest([_event(row) for row in rows[:limit]], codec)
@@ -227,7 +148,7 @@ class StoredHistory:
             UnknownSchemaId, RegistryUnavailable: a schema cannot be had; ask again.
             ReplayError: a row has been altered.
         """
-        where, by, parameters = _page(wanted, limit, cursor, order)
+        where, by, parameters = page_query(self._table("events"), wanted, limit, cursor, order)
         try:
             found = events_where(self._client, self._database, where, by, parameters, codec)
         except (ClickHouseError, OSError) as error:
@@ -347,22 +268,6 @@ class StoredHistory:
             return self._client.query(sql, parameters=dict(parameters)).result_rows
         except (ClickHouseError, OSError) as error:
             raise _refusal(error) from error
-
-
-def _page(
-    wanted: EventFilter | None, limit: int, cursor: str | None, order: Literal["oldest", "newest"]
-) -> tuple[str, str, dict[str, Any]]:
-    """WHERE, ORDER BY with LIMIT of one row more than the page, and parameters."""
-    if not 1 <= limit <= PAGE_ROWS_MAX:
-        raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
-    where, parameters = conditions(wanted or EventFilter())
-    sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
-    if cursor is not None:
-        after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
-        where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
-        parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
-    by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
-    return where, f"{by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
 
 
 def _refusal(error: Exception) -> QueryError | ClickHouseUnavailable:

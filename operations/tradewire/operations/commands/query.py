@@ -17,9 +17,9 @@ from tradewire.core import load_settings
 from tradewire.schemas import Contract
 from tradewire.schemas.headers import format_time_ns, parse_time_ns
 from tradewire.sinks.complete import CompleteUpTo, complete_line
+from tradewire.sinks.event_pages import EventFilter
 from tradewire.sinks.history import FLOW_STATES, Answered, History
 from tradewire.sinks.statistics import VolumePage
-from tradewire.sinks.stored_history import EventFilter
 
 query_app = typer.Typer(no_args_is_help=True)
 
