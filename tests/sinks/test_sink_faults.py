@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +124,29 @@ def test_a_storm_of_rebalances_loses_and_doubles_nothing(arena: Arena) -> None:
         f"WHERE topic = '{topic}'"
     )
     assert [(sum(arena.sent.values()), sum(arena.sent.values()))] == consumed
+
+
+def test_a_partition_that_left_while_reading_was_paused_is_read_again_when_it_comes_back(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka keeps a pause over revocation and assignment; whoever resumes meanwhile resumes only what it has."""
+    monkeypatch.setattr(sink, "_REVOKE_WAIT_S", 0.2)
+    topic, limits = arena.topic("market"), arena.settings.sink.model_copy(update={"batch_rows_max": 20})
+    arena.settings = arena.settings.model_copy(update={"sink": limits})
+    for partition in (0, 1):
+        arena.send(topic, arena.events(100), partition)
+    with arena.running() as first, ExitStack() as others:
+        with watched_inserts(monkeypatch, held=True):
+            wait_until(lambda: first._paused and len(first._partitions) == 4, within_s=90)
+            second = others.enter_context(arena.running())
+            wait_until(lambda: 0 < len(second._partitions) < 4 and len(first._partitions) < 4, within_s=90)
+            moved = list(second._partitions)
+            assert first._paused
+        wait_until(lambda: not first._paused and arena.all_stored(), within_s=90)
+        others.close()
+        wait_until(lambda: len(first._partitions) == 4, within_s=90)
+        for at in moved:
+            arena.send(at[0], arena.events(20), at[1])
+        wait_until(arena.all_stored, within_s=60)
+
+    assert arena.expected() == arena.stored()
