@@ -15,7 +15,7 @@ help: ## Show the targets
 
 install: $(INSTALLED) ## Make the virtual environment with the locked packages
 
-$(INSTALLED): pyproject.toml requirements.lock hatch_build.py schemas/tradewire/schemas/_native.c
+$(INSTALLED): pyproject.toml requirements.lock hatch_build.py schemas/tradewire/schemas/_native.c sinks/tradewire/sinks/_native.c
 	@$(PYTHON) -c 'import sys; sys.exit("Tradewire needs Python 3.11 or newer, this is %d.%d: set PYTHON=" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock

@@ -41,7 +41,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_c_compiler_the_wheel_is_pure_and_says_so(tmp_path: Path) -> None:
-    """The encoder in C is left out, installation goes on, and the reason is printed."""
+    """The encoder and the loops in C are left out, installation goes on, and the reasons are printed."""
     built = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "out"), str(REPO)],
         env=os.environ | {"CC": "no-such-compiler"},
@@ -54,14 +54,16 @@ def test_without_a_c_compiler_the_wheel_is_pure_and_says_so(tmp_path: Path) -> N
     assert wheel.name.endswith("-py3-none-any.whl")
     assert [] == [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
     assert "without the encoder in C" in built.stdout + built.stderr
+    assert "without the loops in C" in built.stdout + built.stderr
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is here: install gcc and Python's headers")
-def test_with_a_c_compiler_the_wheel_carries_the_encoder_in_c(wheel: Path) -> None:
+def test_with_a_c_compiler_the_wheel_carries_what_is_in_c(wheel: Path) -> None:
     """And says by its name for which Python and machine it is."""
-    assert [] != [
-        name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(sysconfig.get_config_var("EXT_SUFFIX"))
-    ]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    assert {f"tradewire/{room}/_native{suffix}" for room in ("schemas", "sinks")} == {
+        name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(suffix)
+    }
     assert not wheel.name.endswith("-none-any.whl")
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final
 
+from tradewire.schemas.codec import FRAME
 from tradewire.schemas.headers import (
     CONTENT_TYPE,
     SCHEMA_KEY,
@@ -24,6 +25,7 @@ from tradewire.schemas.headers import (
 )
 from tradewire.sinks._avro import EMPTY, SECOND_BRANCH, encode_bytes, encode_map, length_of
 from tradewire.sinks._lines import Lines
+from tradewire.sinks._native_loops import NATIVE
 from tradewire.sinks.header_columns import Columns
 from tradewire.sinks.layout import COLUMN, CONSTANT, TEXT_COLUMNS, VALUE, Entry, layout_text
 from tradewire.sinks.records import RecordColumns
@@ -32,7 +34,8 @@ from tradewire.sinks.row_shape import RowShape, row_head
 _SECOND_LENGTH: Final = 20
 _SECOND: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.")
 _CONSTANTS: Final = dict((SPEC_VERSION, CONTENT_TYPE))
-_REQUIRED: Final = frozenset(("ce_id", "ce_type", "ce_source", "ce_subject", "ce_correlationid", "ce_time"))
+_TEXTS: Final = ("ce_id", "ce_source", "ce_subject", "ce_correlationid")
+_REQUIRED: Final = frozenset((*_TEXTS, "ce_type", "ce_time"))
 
 
 class NotUniform(Exception):
@@ -143,15 +146,35 @@ class ColumnwiseRows:
         ):
             raise NotUniform
         layout, kept = self._entries(columns)
+        head = row_head(batch, shape, layout, type)
         offsets, stamps, keys, found = _at(batch, indexes)
+        tags = list(map(_tags.__getitem__, column["ce_tags"])) if "ce_tags" in column else None
+        if NATIVE is not None:
+            written = NATIVE.write_rows(
+                head,
+                list(offsets),
+                list(stamps),
+                column["ce_time"],
+                _seconds.__getitem__,
+                tuple(column[name] for name in _TEXTS),
+                column.get("ce_causationid"),
+                column.get("ce_sequence"),
+                tags,
+                tuple(kept),
+                list(keys),
+                list(found),
+                FRAME.size,
+            )
+            if written is not None:
+                return [written]
         packed = struct.pack(
             f"<{3 * len(indexes)}q", *chain.from_iterable(zip(offsets, stamps, _times(column["ce_time"]), strict=True))
         )
         values: list[bytes] = found  # type: ignore[assignment]
         line = Lines(len(indexes), length_of)
-        line.constant(row_head(batch, shape, layout, type))
+        line.constant(head)
         line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
-        for name in ("ce_id", "ce_source", "ce_subject", "ce_correlationid"):
+        for name in _TEXTS:
             line.sized(_text(column[name]))
         if "ce_causationid" in column:
             line.sized(_text(column["ce_causationid"], may_be_empty=True))
@@ -162,10 +185,10 @@ class ColumnwiseRows:
             line.column(_sequences(column["ce_sequence"]))
         else:
             line.constant(EMPTY)
-        if "ce_tags" in column:
-            line.column(list(map(_tags.__getitem__, column["ce_tags"])))
-        else:
+        if tags is None:
             line.constant(EMPTY)
+        else:
+            line.column(tags)
         if kept:
             line.constant(length_of(len(kept)))
             for header in kept:
@@ -177,7 +200,7 @@ class ColumnwiseRows:
             line.constant(SECOND_BRANCH)
             line.sized(keys)
         line.sized(values)
-        line.column([value[5:] for value in values])
+        line.column([value[FRAME.size :] for value in values])
         line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
         return line.pieces()
 

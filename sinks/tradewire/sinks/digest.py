@@ -14,6 +14,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 from tradewire.core.errors import ReplayError
 from tradewire.schemas.headers import Header
 from tradewire.sinks._lines import Lines
+from tradewire.sinks._native_loops import NATIVE
 from tradewire.sinks.records import Record, RecordColumns
 
 REPLAY_HEADER: Final = "tradewire_replay_id"
@@ -98,17 +99,27 @@ class Digester:
 
     def _add_uniform(self, keys: Column, values: Column, names: Sequence[str], columns: Sequence[Column]) -> None:
         rows = len(keys)
-        lines = Lines(rows, _sizes.__getitem__, _NULL)
+        written = None
+        if NATIVE is not None:
+            written = NATIVE.canonical_rows(
+                list(keys), list(values), tuple(map(_sized_name, names)), list(map(list, columns))
+            )
+        if written is None:
+            written = self._uniform_lines(keys, values, names, columns)
+        self._hash.update(written)
+        self.records += rows
+        self._bytes += len(written) - rows * _LENGTH.size * (3 + 2 * len(names))
+
+    @staticmethod
+    def _uniform_lines(keys: Column, values: Column, names: Sequence[str], columns: Sequence[Column]) -> bytes:
+        lines = Lines(len(keys), _sizes.__getitem__, _NULL)
         lines.sized(keys)
         lines.sized(values)
         lines.constant(_sizes[len(names)])
         for name, column in zip(names, columns, strict=True):
             lines.constant(_sized_name(name))
             lines.sized(column)
-        written = b"".join(lines.pieces())
-        self._hash.update(written)
-        self.records += rows
-        self._bytes += len(written) - rows * _LENGTH.size * (3 + 2 * len(names))
+        return b"".join(lines.pieces())
 
     def digest(self) -> Digest:
         return Digest(self.records, self._bytes, self._hash.hexdigest())

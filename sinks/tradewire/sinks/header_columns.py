@@ -14,9 +14,10 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from tradewire.schemas.headers import Header
+from tradewire.sinks._native_loops import NATIVE
 
 # So many records at once: what one call makes still lies in the processor's cache when it is taken apart.
-_RUN_ROWS: Final = 512
+RUN_ROWS: Final = 512
 _name, _value = itemgetter(0), itemgetter(1)
 
 Columns: TypeAlias = list[list[bytes | None]]
@@ -52,7 +53,7 @@ class _Run:
 
     def take_in(self, other: _Run) -> bool:
         """Whether the records of another run, which follow, have been added to this one."""
-        if self.names is None or self.names != other.names or self.rows + other.rows > _RUN_ROWS:
+        if self.names is None or self.names != other.names or self.rows + other.rows > RUN_ROWS:
             return False
         for column, added in zip(self.columns, other.columns, strict=True):
             column += added
@@ -90,13 +91,13 @@ class HeaderColumns:
     def extend(self, headers: Iterable[Sequence[Header]]) -> None:
         """Adds the headers of the records that follow."""
         found = list(headers)
-        for at in range(0, len(found), _RUN_ROWS):
-            self._append(_Run.of(found[at : at + _RUN_ROWS]))
+        for at in range(0, len(found), RUN_ROWS):
+            self._append(_Run.of(found[at : at + RUN_ROWS]))
 
     def extend_messages(self, messages: Sequence[Any]) -> None:
         """Adds those of messages of ``confluent_kafka``."""
-        for at in range(0, len(messages), _RUN_ROWS):
-            self._append(_Run.of([message.headers() or () for message in messages[at : at + _RUN_ROWS]]))
+        for at in range(0, len(messages), RUN_ROWS):
+            self._append(_Run.of([message.headers() or () for message in messages[at : at + RUN_ROWS]]))
 
     def extend_columns(self, names: tuple[str, ...], columns: Columns, rows: int) -> None:
         """Adds those of ``rows`` records that all have these names; a column of values for each."""
@@ -110,7 +111,9 @@ class HeaderColumns:
     def lists(self) -> Iterator[list[Header]]:
         """The headers of each record, as a producer takes them."""
         for run in self._runs:
-            if run.names:
+            if run.names and NATIVE is not None:
+                yield from NATIVE.header_lists(run.names, run.columns, run.rows)
+            elif run.names:
                 headers = [_headers(name, column) for name, column in zip(run.names, run.columns, strict=True)]
                 yield from map(list, zip(*headers, strict=True))
             else:

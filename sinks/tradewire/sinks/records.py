@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tradewire.schemas.headers import Header
-from tradewire.sinks.header_columns import HeaderColumns
+from tradewire.sinks._native_loops import NATIVE
+from tradewire.sinks.header_columns import RUN_ROWS, Columns, HeaderColumns
 
 
 class Record(NamedTuple):
@@ -18,6 +19,23 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header]
+
+
+# Offsets, timestamps, keys, values; names and columns of the headers where all have the same names, else None twice.
+Gathered: TypeAlias = tuple[
+    list[int], list[int], list[bytes | None], list[bytes | None], tuple[str, ...] | None, Columns | None
+]
+
+
+def _gather(messages: list[Any]) -> Gathered:
+    return (
+        [message.offset() for message in messages],
+        [message.timestamp()[1] for message in messages],
+        [message.key() for message in messages],
+        [message.value() for message in messages],
+        None,
+        None,
+    )
 
 
 @dataclass(slots=True)
@@ -37,11 +55,29 @@ class RecordColumns:
 
     def extend(self, messages: Sequence[Any]) -> None:
         """Adds messages of ``confluent_kafka`` that all belong to this partition and carry no error."""
-        self.offsets += [message.offset() for message in messages]
-        self.timestamps_ms += [message.timestamp()[1] for message in messages]
-        self.keys += [message.key() for message in messages]
-        self.values += [message.value() for message in messages]
-        self.headers.extend_messages(messages)
+        for at in range(0, len(messages), RUN_ROWS):
+            self._extend(list(messages[at : at + RUN_ROWS]))
+
+    def drain(self, messages: list[Any]) -> None:
+        """``extend``, but takes them out of the list: a message is let go while the processor's cache still has it."""
+        gone = [None] * RUN_ROWS
+        for at in range(0, len(messages), RUN_ROWS):
+            run = messages[at : at + RUN_ROWS]
+            messages[at : at + RUN_ROWS] = gone[: len(run)]
+            self._extend(run)
+        messages.clear()
+
+    def _extend(self, messages: list[Any]) -> None:
+        gathered = _gather(messages) if NATIVE is None else NATIVE.gather(messages)
+        offsets, timestamps_ms, keys, values, names, columns = gathered
+        self.offsets += offsets
+        self.timestamps_ms += timestamps_ms
+        self.keys += keys
+        self.values += values
+        if names is None or columns is None:
+            self.headers.extend_messages(messages)
+        else:
+            self.headers.extend_columns(names, columns, len(offsets))
 
     def add(self, records: Iterable[Record]) -> None:
         """Adds records; used where they do not come from a consumer."""
