@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processors.foreign_dead_letters import CONNECT, SPRING, STREAMS
 from tests.processors.pure import Record
 
 from tradewire.processors.dead_letters import (
@@ -64,43 +65,45 @@ def test_a_long_message_is_cut() -> None:
     assert MESSAGE_CHARACTERS_MAX == len(failure.message or "")
 
 
-def test_connect() -> None:
-    failure = read_failure(
-        [
-            ("ce_id", b"1"),
-            ("__connect.errors.topic", b"t"),
-            ("__connect.errors.partition", b"0"),
-            ("__connect.errors.offset", b"17"),
-            ("__connect.errors.connector.name", b"sink-1"),
-            ("__connect.errors.task.id", b"0"),
-            ("__connect.errors.stage", b"VALUE_CONVERTER"),
-            ("__connect.errors.exception.class.name", b"org.apache.kafka.connect.errors.DataException"),
-            ("__connect.errors.exception.message", b"bad"),
-            ("__connect.errors.exception.stacktrace", b"at x"),
-        ]
-    )
+def test_kafka_connect_as_it_writes() -> None:
+    failure = read_failure(CONNECT)
     assert failure is not None
-    assert ("connect", "t", 0, 17, "sink-1", "VALUE_CONVERTER") == (
+    assert ("connect", "connect.in", 0, 0, "failing-sink", "VALUE_CONVERTER") == (
         failure.dialect, failure.topic, failure.partition, failure.offset, failure.group, failure.stage,
     )  # fmt: skip
-    assert ("bad", "at x") == (failure.message, failure.stacktrace)
+    assert "org.apache.kafka.connect.errors.DataException" == failure.error_class
+    assert "Converting byte[] to Kafka Connect data failed" in (failure.message or "")
+    assert (failure.stacktrace or "").startswith("org.apache.kafka.connect.errors.DataException: ")
 
 
-def test_streams() -> None:
-    failure = read_failure(
-        [
-            ("__streams.errors.exception", b"org.apache.kafka.common.errors.SerializationException"),
-            ("__streams.errors.message", b"bad"),
-            ("__streams.errors.stacktrace", b"at y"),
-            ("__streams.errors.topic", b"t"),
-            ("__streams.errors.partition", b"2"),
-            ("__streams.errors.offset", b"9"),
-        ]
-    )
+def test_kafka_streams_as_it_writes() -> None:
+    failure = read_failure(STREAMS)
     assert failure is not None
-    assert ("streams", "t", 2, 9, "bad") == (
+    assert ("streams", "streams.in", 0, 0, "no such account") == (
         failure.dialect, failure.topic, failure.partition, failure.offset, failure.message,
     )  # fmt: skip
+    assert "java.lang.IllegalStateException" == failure.error_class
+    assert (failure.stacktrace or "").startswith("java.lang.IllegalStateException: no such account")
+
+
+def test_spring_as_it_writes() -> None:
+    failure = read_failure(SPRING)
+    assert failure is not None
+    assert ("spring", "spring.in", 2, 41, "spring.group") == (
+        failure.dialect, failure.topic, failure.partition, failure.offset, failure.group,
+    )  # fmt: skip
+    assert ("java.lang.IllegalStateException", 1_700_000_000_123) == (failure.error_class, failure.timestamp_ms)
+    assert "Listener failed; no such account" == failure.message
+
+
+@pytest.mark.parametrize("headers", [CONNECT, STREAMS, SPRING], ids=["connect", "streams", "spring"])
+def test_the_headers_of_the_record_come_back_from_letters_of_others(headers: list[Header]) -> None:
+    assert [("ce_id", b"1")] == original_headers(headers)
+    ours = dead_letter(record(tuple(headers)), "g", ValueError("x"))
+    assert headers == original_headers(ours.headers), "a letter of theirs that became one of ours"
+    failure = read_failure(ours.headers)
+    assert failure is not None
+    assert ("dlq", "g") == (failure.dialect, failure.group)
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.processors.running import Broker, RunningWorker
@@ -65,7 +66,8 @@ def said(broker: Broker, order_id: str) -> list[tuple[str, str]]:
 def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restart(
     own_broker: Broker, tmp_path: Path
 ) -> None:
-    """A deadline of a declared flow, and the third of three risk alerts."""
+    """A deadline of a declared flow, the third of three risk alerts, and the second price of a move: both examples of
+    patterns that the platform comes with, switched on by a file."""
     broker = own_broker
     flows_file = tmp_path / "flows.yaml"
     flows_file.write_text(FLOWS)
@@ -85,14 +87,15 @@ def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restar
         good = order("trading.order.created", "deadline.o2")
         replay(broker, order("trading.order.created", "deadline.replayed"))
         broker.publish([created, good, order("trading.order.accepted", "deadline.o2", good)])
-        broker.publish([risk_alert("a"), risk_alert("b")])
+        prices = [trade(price) for price in ("100", "104", "106")]
+        broker.publish([risk_alert("a"), risk_alert("b"), prices[0]])
         worker.wait_until_done()
         before_kill = said(broker, "deadline.o1")
         worker.kill()
         assert before_kill == [], "killed too late to prove anything"
         assert [fact for fact, _ in said(broker, "deadline.o2")] == ["flow.run.completed"]
         worker.start()
-        broker.publish([risk_alert("c")])
+        broker.publish([risk_alert("c"), *prices[1:]])
         wait_until(lambda: said(broker, "deadline.o1"), within_s=90, alive=worker.process.poll)
         (flow,) = [one for one in broker.read_models()["flow"].values() if one["correlation_id"] == created.id]
         assert (flow["status"], flow["runs"][0]["waiting_step"]) == ("STALLED", "accepted")
@@ -110,6 +113,8 @@ def test_what_a_worker_waits_for_when_it_is_killed_is_told_once_after_its_restar
         wait_until(lambda: alarms(broker), within_s=60, alive=worker.process.poll)
         worker.wait_until_done()
         assert len(alarms(broker)) == 1
+        (moved,) = moves(broker)
+        assert (moved["symbol"], moved["condition"], moved["observed"]) == ("MOVE", "PRICE_CHANGE", Decimal("0.06"))
         assert worker.stop() == 0
 
 
@@ -162,6 +167,25 @@ def alarms(broker: Broker) -> list[bytes | None]:
     """Ids of the risk alerts that the worker itself has raised."""
     headers = [dict(record.headers) for record in broker.log("risk.events")]
     return [one["ce_id"] for one in headers if one["ce_source"] == b"tradewire.processors/deadlines"]
+
+
+def moves(broker: Broker) -> list[dict[str, Any]]:
+    """What the worker has said of prices that moved."""
+    found = [one for one in broker.log("market.events") if dict(one.headers)["ce_type"] == b"market.alert.triggered"]
+    return [dict(broker.contract.codec.decode(one.value).data) for one in found]
+
+
+def trade(price: str) -> Event:
+    data = {"venue": "v", "symbol": "MOVE", "trade_id": new_id(), "trade_time_ns": time.time_ns()}
+    return Event(
+        id=new_id(),
+        type="market.trade.reported",
+        data=data | {"price": Decimal(price), "quantity": Decimal(1)},
+        source="tests",
+        subject="v:MOVE",
+        time_ns=time.time_ns(),
+        correlation_id=new_id(),
+    )
 
 
 def risk_alert(name: str) -> Event:
