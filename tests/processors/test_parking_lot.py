@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -121,6 +122,18 @@ def test_a_failed_record_and_all_later_ones_of_its_key_wait_in_order_while_other
     ] == service.letters()
     assert service.lot.is_parked(service.topic, 1, b"b")
     assert not service.lot.is_parked(service.topic, 1, b"a")
+
+
+def test_a_record_of_another_key_does_not_wait_while_one_is_being_parked(service: Service) -> None:
+    """Parking takes two confirmed writes; a subscriber's other lanes ask meanwhile."""
+    service.publish((b"b", b"bad"))
+    service.read_on()
+    asked = threading.Event()
+    other = threading.Thread(target=lambda: [service.lot.standing(service.topic, 1, b"a", 1), asked.set()])
+    with service.lot._lock:
+        other.start()
+        assert asked.wait(30)
+    other.join()
 
 
 def test_a_redrive_hands_over_what_waits_and_what_came_meanwhile_then_the_key_is_free(service: Service) -> None:

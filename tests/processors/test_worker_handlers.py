@@ -145,8 +145,9 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
     group = f"handlers.{calls.prefix}"
     keys = [f"k{number}" for number in range(6)]
     broken, standing = calls.switch("fail", "bad"), calls.switch("stand", "slow")
-    for name in (*keys, "flaky", "bad", "slow"):
+    for name in (*keys, "flaky", "bad"):
         calls.publish(name, upto(10))
+    calls.publish("slow", upto(120))  # more than the buffer of its partition
     calls.publish("k0", [11], headers=[(REPLAY_HEADER, b"r1")])
     with host(broker, group, calls, tmp_path) as process:  # type: ignore[attr-defined]
 
@@ -163,8 +164,9 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
         assert expected | {"k0": upto(11)} == calls.of("async")
 
         assert committed(broker, group) < end(broker), "what stands is not acknowledged"
+        calls.publish("slow", [121])
         standing.unlink()
-        wait_for(lambda: calls.of("mail").get("slow") == upto(10))
+        wait_for(lambda: calls.of("mail").get("slow") == upto(121))
         wait_for(lambda: committed(broker, group) == end(broker))
 
         operator = Operator(broker.settings.kafka, letters_of(group), "tests")
@@ -194,41 +196,49 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
 def test_after_kill_9_every_event_is_handled_and_nothing_was_committed_before(
     broker: Broker, calls: Calls, tmp_path: Path
 ) -> None:
-    """In a worker that folds as well."""
+    """In workers that fold as well; one joins while a handler stands, so that its partition goes with its work open."""
     group = f"handlers.{calls.prefix}"
     keys = [f"k{number}" for number in range(8)]
     for name in keys:
         calls.publish(name, upto(20))
     standing = calls.switch("stand", "k3")
-    worker = RunningWorker(
-        broker, group, tmp_path / "worker", handlers=HANDLERS, **ALONE | {"projections": '["order"]'}
-    )
-    worker.start(**environment_of(calls))
-    with worker:
+    duties = {"handlers": HANDLERS, **ALONE, "projections": '["order"]'}
+    first = RunningWorker(broker, group, tmp_path / "first", **duties)
+    second = RunningWorker(broker, group, tmp_path / "second", **duties)
+    quick = environment_of(calls) | {"TRADEWIRE_SUBSCRIBER__REVOKE_WAIT_MS": "500"}
+
+    def wait_for_others(upto_number: int) -> None:
         others = [name for name in keys if name != "k3"]
         wait_until(
-            lambda: all(calls.of("mail").get(name) == upto(20) for name in others),
+            lambda: all(sorted(set(calls.of("mail").get(name, ()))) == upto(upto_number) for name in others),
             within_s=90,
-            alive=worker.process.poll,
+            alive=first.process.poll,
         )
-        wait_until(lambda: committed(broker, group) > 0, within_s=60, alive=worker.process.poll)
-        worker.kill()
-    first = {record.partition: record.offset for record in reversed(broker.log(TOPIC)) if record.key == k3(calls)}
-    assert all(broker.committed(group, TOPIC, number) <= offset for number, offset in first.items())
-    assert {} == {name: rows for name, rows in calls.of("work").items() if name == "k3"}
+
+    first.start(**quick)
+    with first:
+        wait_for_others(20)
+        second.start(**quick)
+        with second:
+            joined = "handlers have partitions"
+            wait_until(lambda: joined in second.log_file.read_text(), within_s=90, alive=second.process.poll)
+            for name in keys:
+                calls.publish(name, [21])
+            wait_for_others(21)
+            second.kill()
+        first.kill()
+    log = [record for record in broker.log(TOPIC) if record.key == calls.key("k3").encode()]
+    assert 21 == len(log)
+    assert broker.committed(group, TOPIC, log[0].partition) <= log[0].offset
+    assert "k3" not in calls.of("work")
     standing.unlink()
 
-    worker.start(**environment_of(calls))
-    with worker:
-        wait_until(lambda: committed(broker, group) == end(broker), within_s=90, alive=worker.process.poll)
+    first.start(**environment_of(calls))
+    with first:
+        wait_until(lambda: committed(broker, group) == end(broker), within_s=90, alive=first.process.poll)
         seen = calls.of("mail")
-        assert {name: upto(20) for name in keys} == {name: sorted(set(rows)) for name, rows in seen.items()}
-        assert upto(20) == seen["k3"]
-        assert 0 == worker.stop()
-
-
-def k3(calls: Calls) -> bytes:
-    return calls.key("k3").encode()
+        assert dict.fromkeys(keys, upto(21)) == {name: sorted(set(rows)) for name, rows in seen.items()}
+        assert upto(21) == seen["k3"]
 
 
 def test_the_code_of_the_page_runs_as_it_says(broker: Broker, calls: Calls, tmp_path: Path) -> None:

@@ -148,6 +148,10 @@ class ParkingLot:
         """
         if not self._parking.keys:
             return Standing.FREE
+        if ParkedKey.of(topic, partition, key, offset) not in self._parking.keys:
+            # Without the lock: who parks a key has it until Kafka has confirmed, which other keys do not wait for.
+            self._parking.reach(topic, partition, offset)
+            return Standing.FREE
         with self._lock:
             return self._parking.standing(topic, partition, key, offset)
 
