@@ -270,8 +270,8 @@ class RunningWorker:
         wait_until(lambda: few(self.behind()), within_s=within_s, every_s=0.2, alive=self.process.poll)
 
     def __enter__(self) -> RunningWorker:
-        """Starts it, unless that was done in a way of its own."""
-        if self._process is None:
+        """Starts it, unless it runs: a test may have done that in a way of its own."""
+        if self._process is None or self._process.poll() is not None:
             self.start()
         return self
 
