@@ -21,7 +21,7 @@ from tradewire.operations.local_stack import environment_of
 from tradewire.operations.retention_daily import due_at_ms, is_due, is_late
 from tradewire.operations.retention_events import cleanup_event
 from tradewire.schemas import Contract
-from tradewire.sinks.retention import Cleaned, Rule
+from tradewire.sinks.retention import Cleaned, CleanupInterrupted, Rule
 from tradewire.sinks.store import Store
 
 pytestmark = pytest.mark.timeout(300)
@@ -77,6 +77,10 @@ def test_events_say_what_was_cleaned_or_why_not() -> None:
     assert ("system.cleanup.failed", "SinkError", "disk full", 9) == (
         type, data["error_type"], data["message"], data["retry_ns"],
     )  # fmt: skip
+    killed = Cleaned("id", rule, 5, 3, 0, None, 0, CleanupInterrupted("killed"))
+    type, data = cleanup_event(killed, manual=False, retry_ns=9)
+    assert ("system.cleanup.failed", "CleanupInterrupted") == (type, data["error_type"])
+    assert data["retry_ns"] > 9
 
 
 def test_the_local_stack_keeps_archives_beside_its_other_data(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from tradewire.core.settings import RetentionSettings
 from tradewire.sinks.audit import Auditor, AuditRange, Gap
 from tradewire.sinks.digest import digest_of
 from tradewire.sinks.replay import OffsetRange, Replay
-from tradewire.sinks.retention import ArchiveDiffers, Retention
+from tradewire.sinks.retention import ArchiveDiffers, CleanupInterrupted, Retention
 from tradewire.sinks.retention import retention as retention_module
+from tradewire.sinks.retention.ledger import Entry
 from tradewire.sinks.store import Store
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,12 +26,16 @@ LATER_MS = 40 * 86_400_000
 
 
 def with_policy(arena: Arena, **policy: Any) -> Retention:
-    """Archives of at most 64 offsets, so that there are several."""
+    """Archives of at most 64 offsets, so that there are several. What other tests left in the ledger is told."""
     file = arena.folder / "retention.yaml"
     file.write_text(yaml.safe_dump(policy))
     retention = RetentionSettings(policy_file=file, archive_folder=arena.folder / "archive")
     arena.settings = arena.settings.model_copy(update={"retention": retention})
-    return Retention(arena.settings, arena.sink_contract(), archive_offsets=64)
+    made = Retention(arena.settings, arena.sink_contract(), archive_offsets=64)
+    made.ledger.ensure()
+    for untold in made.ledger.untold():
+        made.ledger.add(Entry("told", untold.cleanup_id, "", 0, 0, 0))
+    return made
 
 
 def later_ms() -> int:
@@ -75,6 +80,7 @@ def test_what_is_due_is_archived_then_deleted_and_replayed_from_the_archive(aren
         assert [(0, 199, 200)] == [(found.lo, found.hi, found.rows) for found in due.ranges]
 
         (done,) = retention.run(now_ms=later_ms())
+        retention.told([done])
         assert (200, 200, None) == (done.deleted, done.archived, done.error)
         assert [0, 0, 0, 0] == rows_of(arena, topic)
         assert [] == list(retention.run(now_ms=later_ms()))
@@ -184,11 +190,42 @@ def test_a_run_that_ends_in_the_middle_is_finished_by_the_next(
                 retention.run(now_ms=later_ms())
         assert sum(rows_of(arena, topic)) > 0
         assert expected == replayed(arena, topic)
-        retention.run()
+        (killed,) = retention.run()
+        assert isinstance(killed.error, CleanupInterrupted), killed
+        assert (topic, 200, 200) == (killed.rule.target, killed.deleted, killed.archived)
+        assert "ended in the middle" in str(killed.error)
+        assert [killed.cleanup_id] == [cleaned.cleanup_id for cleaned in retention.run()]
+        retention.told([killed])
 
+        assert [] == list(retention.run())
         assert [0, 0, 0, 0] == rows_of(arena, topic)
         assert () == tuple(retention.ledger.unfinished())
     assert expected == replayed(arena, topic)
+
+
+def test_a_run_that_ends_while_it_archives_is_told_by_the_next_which_does_it_again(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was deleted; the next run says that it was killed, does the rule, and tells both until they are told."""
+    topic = filled(arena)
+    with with_policy(arena, topics={topic: {"keep_days": 30}}) as retention:
+        with monkeypatch.context() as patched:
+            patched.setattr(retention_module, "read_archive", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                retention.run(now_ms=later_ms())
+        assert 200 == sum(rows_of(arena, topic)[:2])
+        killed, done = retention.run(now_ms=later_ms())
+        assert (CleanupInterrupted, 0, 0) == (type(killed.error), killed.deleted, killed.archived)
+        assert (None, 200, 200) == (done.error, done.deleted, done.archived)
+        assert [0, 0, 0, 0] == rows_of(arena, topic)
+
+        again = retention.run(now_ms=later_ms())
+        assert [(killed.cleanup_id, CleanupInterrupted), (done.cleanup_id, type(None))] == [
+            (cleaned.cleanup_id, type(cleaned.error)) for cleaned in again
+        ]
+        assert done == again[1]
+        retention.told(again)
+        assert [] == list(retention.run(now_ms=later_ms()))
 
 
 def test_a_waived_archive_and_one_table_alone(arena: Arena) -> None:

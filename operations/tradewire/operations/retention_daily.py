@@ -57,7 +57,7 @@ def check(settings: Settings) -> str | None:
 
 
 def run_if_due(settings: Settings) -> bool:
-    """Runs retention when it is due and publishes what it did; whether it ran.
+    """Runs retention when it is due, or an earlier run is untold, and publishes what it did; whether it ran.
 
     Raises:
         TradewireError: look again later; what was done is in the ledger.
@@ -66,11 +66,13 @@ def run_if_due(settings: Settings) -> bool:
     with Retention(settings, contract) as retention:
         retention.ledger.ensure()
         now_ms = time.time_ns() // NS_PER_MS
-        if not is_due(now_ms, settings.retention.daily_at, retention.ledger.last_run_ms()):
+        due = is_due(now_ms, settings.retention.daily_at, retention.ledger.last_run_ms())
+        if not due and not retention.ledger.untold():
             return False
         done = retention.run()
-    tomorrow_ns = (due_at_ms(now_ms, settings.retention.daily_at) + _DAY_MS) * NS_PER_MS
-    publish_cleanups(settings, contract, done, manual=False, retry_ns=tomorrow_ns)
+        tomorrow_ns = (due_at_ms(now_ms, settings.retention.daily_at) + _DAY_MS) * NS_PER_MS
+        publish_cleanups(settings, contract, done, manual=False, retry_ns=tomorrow_ns)
+        retention.told(done)
     _log.info("retention_ran", rules=len(done), failed=sum(cleaned.error is not None for cleaned in done))
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,13 @@ from tradewire.core import NS_PER_MS
 from tradewire.core.settings import Settings
 from tradewire.producers import Publisher
 from tradewire.schemas import Contract
-from tradewire.sinks.retention import Cleaned
+from tradewire.sinks.retention import Cleaned, CleanupInterrupted
 
 SOURCE = "retention"
 
 
 def cleanup_event(cleaned: Cleaned, *, manual: bool, retry_ns: int | None = None) -> tuple[str, dict[str, Any]]:
-    """The type and the data of the event of one rule. Pure."""
+    """The type and the data of the event of one rule."""
     data: dict[str, Any] = {
         "cleanup_id": cleaned.cleanup_id,
         "target": cleaned.rule.target,
@@ -25,7 +26,9 @@ def cleanup_event(cleaned: Cleaned, *, manual: bool, retry_ns: int | None = None
         "manual": manual,
     }
     if cleaned.error is not None:
-        failed = {"error_type": type(cleaned.error).__name__, "message": str(cleaned.error), "retry_ns": retry_ns}
+        # The run that finds what a killed one has left applies the rule again at once.
+        again_ns = time.time_ns() if isinstance(cleaned.error, CleanupInterrupted) else retry_ns
+        failed = {"error_type": type(cleaned.error).__name__, "message": str(cleaned.error), "retry_ns": again_ns}
         return "system.cleanup.failed", data | failed
     done = {
         "archived_count": cleaned.archived,

@@ -25,15 +25,17 @@ def plan() -> None:
     settings = load_settings()
     with Retention(settings, Contract.load(settings)) as retention:
         due = retention.plan()
-        unfinished = retention.ledger.unfinished()
+        unfinished, untold = retention.ledger.unfinished(), retention.ledger.untold()
     console = Console()
     if unfinished:
         console.print(f"a run ended in the middle of {len(unfinished)} deletions; `run` finishes them first")
+    if untold:
+        console.print(f"nobody was told how {len(untold)} cleanups ended, or that they were killed; `run` tells it")
     if not due:
         console.print("The policy keeps everything: see retention.policy_file.")
     else:
         console.print(_due_table(due))
-    raise typer.Exit(3 if unfinished or any(found.ranges for found in due) else 0)
+    raise typer.Exit(3 if unfinished or untold or any(found.ranges for found in due) else 0)
 
 
 @retention_app.command()
@@ -46,7 +48,8 @@ def run() -> None:
     contract = Contract.load(settings)
     with Retention(settings, contract) as retention:
         done = retention.run()
-    publish_cleanups(settings, contract, done, manual=True)
+        publish_cleanups(settings, contract, done, manual=True)
+        retention.told(done)
     console = Console()
     console.print(_done_table(done) if done else "Nothing was due.")
     for cleaned in done:

@@ -9,8 +9,9 @@ from typing import Final, Literal
 from tradewire.sinks.audit.stored_rows import RETENTION_LEDGER
 from tradewire.sinks.store import Store
 
-# `run` marks the end of a whole cleanup; its other columns say nothing.
-Step = Literal["archived", "waived", "deleting", "deleted", "run"]
+# `run` marks the end of a whole cleanup; its other columns say nothing. `begun`, `ended` and `told` are of one rule:
+# `note` has the rule, then its result; it is told when its event has been published.
+Step = Literal["begun", "archived", "waived", "deleting", "deleted", "ended", "told", "run"]
 # A topic's rule deletes from all tables that hold its events.
 TOPIC: Final = ""
 
@@ -29,6 +30,19 @@ class Entry:
     rows: int = 0
     hash: int = 0
     file: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """One rule's cleanup; ``result`` is empty when its run ended in the middle; ``deleting`` rows were to go."""
+
+    cleanup_id: str
+    begun_ms: int
+    rule: str
+    result: str
+    archived: int
+    deleting: int
 
 
 class Ledger:
@@ -43,9 +57,10 @@ class Ledger:
         self._store.command(
             f"CREATE TABLE IF NOT EXISTS {self._table} (at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'), "
             "step LowCardinality(String), cleanup_id String, topic LowCardinality(String), partition Int32, lo Int64, "
-            "hi Int64, table_name LowCardinality(String), rows UInt64, hash UInt64, file String) "
+            "hi Int64, table_name LowCardinality(String), rows UInt64, hash UInt64, file String, note String) "
             "ENGINE = MergeTree ORDER BY (topic, partition, lo)"
         )
+        self._store.command(f"ALTER TABLE {self._table} ADD COLUMN IF NOT EXISTS note String")
 
     def exists(self) -> bool:
         sql = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}"
@@ -55,6 +70,7 @@ class Ledger:
         names = {
             "step": "String", "cleanup_id": "String", "topic": "String", "partition": "Int32", "lo": "Int64",
             "hi": "Int64", "table": "String", "rows": "UInt64", "hash": "UInt64", "file": "String",
+            "note": "String",
         }  # fmt: skip
         values = ", ".join(f"{{{name}:{type}}}" for name, type in names.items())
         columns = ", ".join(names).replace("table", "table_name")
@@ -90,6 +106,17 @@ class Ledger:
             Entry("deleting", cleanup_id, topic, partition, lo, hi, table, rows)
             for cleanup_id, topic, partition, lo, hi, table, rows in self._store.query(sql)
         ]
+
+    def untold(self) -> Sequence[Untold]:
+        """Cleanups whose event has not been published, oldest first: their run was killed, or Kafka was away."""
+        sql = (
+            "SELECT cleanup_id, toUnixTimestamp64Milli(minIf(at, step = 'begun')) AS begun, "
+            "anyIf(note, step = 'begun'), anyIf(note, step = 'ended'), "
+            "sumIf(rows, step = 'archived'), sumIf(rows, step = 'deleting') "
+            f"FROM {self._table} GROUP BY cleanup_id "
+            "HAVING countIf(step = 'begun') > 0 AND countIf(step = 'told') = 0 ORDER BY begun"
+        )
+        return [Untold(*row) for row in self._store.query(sql)]
 
     def last_run_ms(self) -> int | None:
         """When the last whole cleanup ended; None when there was none."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from tradewire.core import get_logger, new_id
+from tradewire.core import NS_PER_MS, get_logger, new_id
 from tradewire.core.errors import SinkError, TradewireError
 from tradewire.core.settings import Settings
-from tradewire.schemas import Contract
+from tradewire.schemas import Contract, format_time_ns
 from tradewire.sinks.audit.buckets import NOTHING, BucketSum
 from tradewire.sinks.audit.stored_rows import StoredRows
 from tradewire.sinks.columns import quoted
@@ -18,7 +19,7 @@ from tradewire.sinks.ddl import stored_schemas
 from tradewire.sinks.positions import SinkPositions
 from tradewire.sinks.raw_history import RawHistory
 from tradewire.sinks.retention.archive import archive_name, read_archive, sum_of, write_archive
-from tradewire.sinks.retention.ledger import TOPIC, Entry, Ledger
+from tradewire.sinks.retention.ledger import TOPIC, Entry, Ledger, Untold
 from tradewire.sinks.retention.plan import Due, DueRange, StoredPartition, due_end, pieces
 from tradewire.sinks.retention.policy import Policy, Rule
 from tradewire.sinks.store import Store
@@ -32,6 +33,18 @@ class ArchiveDiffers(SinkError):
 
     Operator: run `tradewire audit` on the range: rows stored twice or altered are the likely cause.
     """
+
+
+class CleanupInterrupted(SinkError):
+    """Raised by nothing: the error of a cleanup whose run was killed, as the next run finds it.
+
+    What it had begun to delete is deleted by then, and its rule is applied again. Operator: nothing, unless it repeats:
+    is there too little memory, or does something end the process?
+    """
+
+
+class EarlierFailure(SinkError):
+    """The error of a cleanup that failed in an earlier run, which could not tell it. Says the kind and the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,9 @@ class Retention:
        files. A crash after it: the next run deletes again what is left.
     5. rows are deleted from ``events``, ``dead_letters`` and the typed tables.
     6. the ledger says that they are gone.
+
+    The ledger also says when the rule was begun, how it ended, and that its event was published: what a killed run
+    leaves is told as failed by the next one.
     """
 
     def __init__(self, settings: Settings, contract: Contract, *, archive_offsets: int = ARCHIVE_OFFSETS) -> None:
@@ -111,19 +127,43 @@ class Retention:
     ) -> Sequence[Cleaned]:
         """Does it. A rule that fails does not keep the others from being applied: its result has the error.
 
+        The first results are those of earlier runs that were killed, or could not tell them. Call ``told`` when the
+        events of the results have been published; until then each run gives them again, with the same ids.
+
         Raises:
             ClickHouseUnavailable, KafkaUnavailable: nothing could be planned.
         """
         self.ledger.ensure()
         for entry in self.ledger.unfinished():
             self._delete(entry)
-        results: list[Cleaned] = []
+        results = [self._of_earlier(untold) for untold in self.ledger.untold()]
         for due in self.plan(now_ms=now_ms):
             if due.ranges:
                 results.append(self._clean(due))
                 on_done(results[-1])
         self.ledger.add(Entry("run", new_id(), "", 0, 0, 0))
         return results
+
+    def told(self, results: Sequence[Cleaned]) -> None:
+        """Notes that everybody has been told of these."""
+        for cleaned in results:
+            self.ledger.add(Entry("told", cleaned.cleanup_id, "", 0, 0, 0))
+
+    def _of_earlier(self, untold: Untold) -> Cleaned:
+        cutoff_ms, *rule = json.loads(untold.rule)
+        if untold.result:
+            deleted, archived, folder, took_ms, error = json.loads(untold.result)
+            failure = None if error is None else EarlierFailure(error)
+            return Cleaned(untold.cleanup_id, Rule(*rule), cutoff_ms, deleted, archived, folder, took_ms, failure)
+        begun = format_time_ns(untold.begun_ms * NS_PER_MS)[:19]
+        interrupted = CleanupInterrupted(
+            f"the run that began at {begun}Z ended in the middle: it was killed, or its machine went down. "
+            f"{untold.archived} records were archived; what it had begun to delete, {untold.deleting} rows, is deleted "
+            "now, and the rule is applied again"
+        )
+        return Cleaned(
+            untold.cleanup_id, Rule(*rule), cutoff_ms, untold.deleting, untold.archived, None, 0, interrupted
+        )
 
     def _due(self, rule: Rule, cutoff_ms: int, stored_to: dict[tuple[str, int], int | None]) -> Due:
         tables = ("events", "dead_letters") if rule.kind == "topic" else (rule.target,)
@@ -158,6 +198,8 @@ class Retention:
     def _clean(self, due: Due) -> Cleaned:
         began, cleanup_id = time.monotonic(), new_id()
         deleted, archived = 0, 0
+        rule = json.dumps([due.cutoff_ms, due.rule.target, due.rule.kind, due.rule.keep_ms, due.rule.archive])
+        self.ledger.add(Entry("begun", cleanup_id, "", 0, 0, 0, note=rule))
         error: TradewireError | None = None
         try:
             for found in due.ranges:
@@ -171,6 +213,9 @@ class Retention:
             error = failed
         folder = str(self._folder / due.rule.target) if archived else None
         took_ms = round((time.monotonic() - began) * 1000)
+        failed_as = None if error is None else f"{type(error).__name__}: {error}"
+        result = json.dumps([deleted, archived, folder, took_ms, failed_as])
+        self.ledger.add(Entry("ended", cleanup_id, "", 0, 0, 0, note=result))
         return Cleaned(cleanup_id, due.rule, due.cutoff_ms, deleted, archived, folder, took_ms, error)
 
     def _archive(self, cleanup_id: str, found: DueRange) -> int:
