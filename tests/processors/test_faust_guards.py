@@ -43,7 +43,7 @@ def ours_says(open_offsets: Iterable[int], done: Iterable[int]) -> int | None:
     """What our consumer would commit while some of the records that it was given are still worked on."""
     consumer: Any = object.__new__(WorkerConsumer)
     ledger: Ledger[TP] = Ledger()
-    consumer._engine = SimpleNamespace(ledger=ledger)
+    consumer._engine = SimpleNamespace(ledger=ledger, committable=ledger.committable)
     done = set(done)
     claims = [ledger.claim(TP0, offset, offset) for offset in sorted({*open_offsets, *done})]
     for claim in claims:

@@ -92,6 +92,7 @@ class WorkerConsumer(driver.Consumer):
         # From when the engine has taken an assignment over until it is revoked. Flow alone does not say so: the
         # recovery of an assignment that has ended meanwhile may resume it into the next one.
         self._is_taken_over = False
+        self._stops = 0
 
     def _new_consumer_thread(self) -> WorkerConsumerThread:
         return WorkerConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -146,28 +147,46 @@ class WorkerConsumer(driver.Consumer):
             active_partitions, timeout = active_partitions - held or {_NOWHERE}, _HELD_TIMEOUT_S
         return await super()._getmany(active_partitions, timeout)
 
+    def stop_flow(self) -> None:
+        super().stop_flow()
+        self._stops += 1
+
     async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Hands out one fetch after the other; while one is folded, the next is under way in the consumer's thread."""
         stopping = cast(Service, self)._stopped.is_set, cast(Service, fetcher)._stopped.is_set
+        fetch = asyncio.create_task(self._fetch())
         try:
             while not any(stopped() for stopped in stopping):
-                # Taken before the fetch: records of an assignment that has ended meanwhile are not ours any more.
-                generation = self.app.consumer_generation_id
-                records, _ = await self._wait_next_records(_FETCH_TIMEOUT_S)
-                if not records:
-                    await asyncio.sleep(0)
-                    continue
-                if generation != self.app.consumer_generation_id:
-                    continue
-                if not (self.flow_active and self._is_taken_over):
-                    self._seek_back(records)
-                    continue
-                await self._hand_out(records)
+                records, generation, stops = await fetch
+                if records and generation == self.app.consumer_generation_id:
+                    if not (self.flow_active and self._is_taken_over) or stops != self._stops:
+                        self._seek_back(records)
+                    else:
+                        fetch = asyncio.create_task(self._fetch())
+                        await self._hand_out(records)
+                        continue
+                await asyncio.sleep(0)
+                fetch = asyncio.create_task(self._fetch())
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
         except asyncio.CancelledError:
             if not self.transport.app.should_stop:
                 raise
+        finally:
+            fetch.cancel()
+
+    async def _fetch(self) -> tuple[Mapping[TP, list[Any]] | None, int, int]:
+        """Records, with what they are of: an assignment (generation of the group) and a stretch of flow.
+
+        Both are taken when flow has begun and before the fetch: what arrives of an assignment that has ended meanwhile
+        is not ours any more, and what was fetched before flow was stopped may have been sought over since.
+        """
+        if not self.flow_active:
+            await cast(Service, self).wait(cast(Any, self.can_resume_flow))
+        generation, stops = self.app.consumer_generation_id, self._stops
+        records, _ = await self._wait_next_records(_FETCH_TIMEOUT_S)
+        return records, generation, stops
 
     async def _hand_out(self, records: Mapping[TP, list[Any]]) -> None:
         ours: dict[TP, list[Any]] = {}
@@ -199,8 +218,10 @@ class WorkerConsumer(driver.Consumer):
         if self.app.rebalancing:
             return
         for tp, rows in records.items():
+            # Never forward: after Faust's own seeks the place is the one that it has noted.
+            noted = self._read_offset[tp]
             try:
-                self._thread.seek(tp, rows[0].offset)
+                self._thread.seek(tp, rows[0].offset if noted is None else min(noted, rows[0].offset))
             except IllegalStateError:
                 _log.info("not sought back: the partition is not ours any more", topic=tp.topic, partition=tp.partition)
 
