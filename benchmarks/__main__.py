@@ -100,6 +100,7 @@ _PART_OF: Final = {
     **dict.fromkeys(("publish_many", "publish_columns", "publish_aiokafka", "publish_faststream"), "publish"),
     **{f"publish_wire_{codec}": "publish_wire" for codec in ("none", "lz4", "zstd")},
     **dict.fromkeys(("projection_quix", "worker_noop", "worker_correlation", "worker_everything"), "projection"),
+    **dict.fromkeys(("subscriber_latency", "worker_latency_everything"), "worker_latency"),
     "encode": "codec",
     "decode": "codec",
 }

@@ -1,4 +1,4 @@
-"""Study ``worker_latency``: from the call that publishes an event to the fold that has it, at a steady rate."""
+"""Study ``worker_latency``: from the call that publishes an event to the handler that has it, at a steady rate."""
 
 from __future__ import annotations
 
@@ -18,24 +18,39 @@ from tradewire.processors.worker import worker_topics
 from tradewire.producers import Publisher
 from tradewire.schemas import Contract
 
-PACED: Final = "worker_paced"
+WORKER: Final = "worker_handler"
+SUBSCRIBER: Final = "subscriber_handler"
+EVERYTHING: Final = "worker_everything_paced"
 RATE_PER_S: Final = 5_000
 # Read models, the group's table of partitions and the caches of the interpreter are made in these.
 _WARM_UP_S: Final = 2
 _TIMEOUT_S: Final = 60
+_HANDLERS_ALONE: Final = {
+    "TRADEWIRE_WORKER__PROJECTIONS": "[]",
+    "TRADEWIRE_WORKER__CORRELATION": "false",
+    "TRADEWIRE_WORKER__HANDLERS": '["benchmarks.peers.noted_handler"]',
+}
 
 
 class WorkerLatencyStudy:
-    """Trades published 5,000 times a second by the clock, and a worker as it ships, in a process of its own.
+    """Trades published 5,000 times a second by the clock, and one process that reads them, of each of these kinds:
 
-    Each event's time is that of the call that published it; the worker's process notes the time at which the fold of
-    each event begins (``peers.watched_worker``). Both read the same clock of the same machine.
+    a Faust worker that is there for one handler; a ``Subscriber`` with the same handler; the worker as it ships, which
+    folds everything and correlates, where the begin of an event's fold counts.
+
+    Each event's time is that of the call that published it; the reader's process notes the time at which it has each
+    event (``peers.noted_handler``, ``peers.watched_worker``). Both read the same clock of the same machine. A round
+    that does not count comes first: the broker's JVM compiles what it runs often, and takes a processor for that.
     """
 
-    rows: Sequence[RowSpec] = (RowSpec("worker_latency", PACED),)
-    contenders: Sequence[str] = (PACED,)
+    rows: Sequence[RowSpec] = (
+        RowSpec("worker_latency", WORKER),
+        RowSpec("subscriber_latency", SUBSCRIBER),
+        RowSpec("worker_latency_everything", EVERYTHING),
+    )
+    contenders: Sequence[str] = (WORKER, SUBSCRIBER, EVERYTHING)
     skipped: Mapping[str, str] = {}
-    warm_up: bool = False
+    warm_up: bool = True
 
     def __init__(self, settings: Settings, options: Options) -> None:
         self._settings = settings
@@ -48,19 +63,14 @@ class WorkerLatencyStudy:
         self._folder.mkdir(exist_ok=True)
 
     def measure(self, contender: str, number: int) -> Run:
-        """Raises NotVerified when the worker did not fold every event, or none of them once."""
+        """Raises NotVerified when the reader did not have every event, or had one twice."""
         self._log.empty(self._contract.topics)
         group = f"bench-{contender}-{number}"
         for topic in worker_topics(self._contract.topics, group).values():
             self._log.ensure(topic)
         times = self._folder / f"{group}.times"
-        env = {
-            "TRADEWIRE_WORKER__GROUP": group,
-            "TRADEWIRE_WORKER__DATA_FOLDER": str(self._folder / group),
-            "BENCH_TIMES": str(times),
-        }
         with contender_process(
-            group, ["benchmarks.peers.watched_worker"], self._settings, self._folder, env=env
+            group, [_MODULES[contender]], self._settings, self._folder, env=self._environment(contender, group, times)
         ) as child:
             with Publisher(self._settings, self._contract, source=SOURCE) as publisher:
                 publisher.publish(TYPE, self._trades[0].data, subject=self._trades[0].subject)
@@ -75,6 +85,16 @@ class WorkerLatencyStudy:
         self._say("  ".join(f"{name} {value:,.1f}" for name, value in notes.items()))
         return Run(run.events, run.seconds, None, notes)
 
+    def _environment(self, contender: str, group: str, times: Path) -> Mapping[str, str]:
+        if contender == SUBSCRIBER:
+            return {"BENCH_GROUP": group, "BENCH_TIMES": str(times)}
+        return {
+            "TRADEWIRE_WORKER__GROUP": group,
+            "TRADEWIRE_WORKER__DATA_FOLDER": str(self._folder / group),
+            "BENCH_TIMES": str(times),
+            **(_HANDLERS_ALONE if contender == WORKER else {}),
+        }
+
     def _publish(self, publisher: Publisher) -> Stopwatch:
         publish, clock = publisher.publish, time.perf_counter_ns
         watch, due, step = Stopwatch(), clock(), 1_000_000_000 // RATE_PER_S
@@ -88,6 +108,13 @@ class WorkerLatencyStudy:
 
     def close(self) -> None:
         self._log.close()
+
+
+_MODULES: Final = {
+    WORKER: "tradewire.processors.worker",
+    SUBSCRIBER: "benchmarks.peers.noted_handler",
+    EVERYTHING: "benchmarks.peers.watched_worker",
+}
 
 
 def latencies(file: Path, warm_up: int, count: int) -> dict[str, float]:
