@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -165,6 +166,16 @@ def _insert(store: Store, table: str, body: bytes, token: str, columns: Sequence
         store.insert_avro(table, body, token=token, columns=columns)
 
 
+def _let_go(error: BaseException) -> None:
+    """Empties the frames of a failure. It is in a circle with them, and they hold the block: each attempt would keep
+    its own megabytes until garbage is collected, which a sink hardly ever does."""
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None and before not in chain:
+        chain.append(before)
+    for failure in chain:
+        traceback.clear_frames(failure.__traceback__)
+
+
 class Inserter:
     """Threads that insert batches, each until it is done. Kafka is polled meanwhile.
 
@@ -241,6 +252,7 @@ class Inserter:
                     error=str(error),
                     again_in_s=backoff_s,
                 )
+                _let_go(error)
                 job.cancelled.wait(backoff_s)
                 backoff_s = min(backoff_s * 2, _BACKOFF_S_MAX)
                 continue
