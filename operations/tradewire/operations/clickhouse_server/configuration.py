@@ -32,9 +32,11 @@ _QUERY_LOG: Final = """
     <engine>ENGINE = MergeTree ORDER BY event_time TTL event_date + INTERVAL 1 DAY DELETE</engine>
   </query_log>"""
 
+# Merging a part costs as much as inserting it: on few cores that is to wait for a quieter moment than a burst.
 _ENGINE: Final = """<clickhouse>
   <users_config>{users}</users_config>
-  <mark_cache_size>268435456</mark_cache_size>{query_log}
+  <mark_cache_size>268435456</mark_cache_size>
+  <os_threads_nice_value_merge_mutate>10</os_threads_nice_value_merge_mutate>{query_log}
 </clickhouse>
 """
 
