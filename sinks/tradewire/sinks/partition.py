@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import enum
 import time
-from collections.abc import Sequence
 from typing import Any, Final
 
 from tradewire.core.settings import SinkSettings
@@ -12,7 +12,22 @@ from tradewire.sinks.planner import Planner
 from tradewire.sinks.protocol import PartitionProtocol, Phase
 from tradewire.sinks.records import RecordColumns
 
-_HUNGRY: Final = 5
+# Fewer rows than this wait for their age, whatever else is going on; more may be worth looking at what is.
+_FEW_ROWS: Final = 1_000
+# Behind the end of a partition nothing came for so long: what is there does not wait for more.
+_BURST_OVER_S: Final = 0.05
+
+
+class Enough(enum.Enum):
+    """What makes a batch, besides its age, by the share of the ceiling of rows.
+
+    What an insert costs by itself, and its part when it is merged, falls with the rows that share it. FULL is for when
+    every inserting thread is busy: a batch would only wait, so it may grow on, past its age too.
+    """
+
+    FULL = 1
+    HALF = 2
+    SOME = 5
 
 
 class AssignedPartition:
@@ -30,10 +45,11 @@ class AssignedPartition:
         # Kafka has no record below it that was not given to ``add``.
         self.read_to = 0
         self._since = 0.0
+        self._added = 0.0
         self._next_offset = protocol.position
 
-    def add(self, messages: Sequence[Any]) -> None:
-        """Takes messages in; those that were read before (after a pause, say) are left out."""
+    def add(self, messages: list[Any]) -> None:
+        """Takes messages out of the list; those that were read before (after a pause, say) are left out."""
         if messages[0].offset() < self._next_offset:
             messages = [message for message in messages if message.offset() >= self._next_offset]
             if not messages:
@@ -41,17 +57,15 @@ class AssignedPartition:
         self._next_offset = messages[-1].offset() + 1
         if not self.buffer:
             self._since = time.monotonic()
-        self.buffer.extend(messages)
+        self._added = time.monotonic()
         self.buffer_bytes += sum(map(len, messages))
+        self.buffer.drain(messages)
 
-    def cut(self, limits: SinkSettings, now: float, *, hungry: bool = False) -> bool:
-        """Makes a batch of the buffer's head when one is due, or all of the stored intent is read.
-
-        ``hungry`` says that nobody inserts: then a fifth of the ceiling of rows is enough.
-        """
+    def cut(self, limits: SinkSettings, now: float, enough: Enough) -> bool:
+        """Makes a batch of the buffer's head when one is due, or all of the stored intent is read."""
         if self.batch is not None:
             return True
-        rows = self._rows_due(limits, now, limits.batch_rows_max // _HUNGRY if hungry else limits.batch_rows_max)
+        rows = self._rows_due(limits, now, enough)
         if rows is None:
             return False
         self.batch = self.buffer.take(rows)
@@ -59,16 +73,21 @@ class AssignedPartition:
         self._since = now
         return True
 
-    def _rows_due(self, limits: SinkSettings, now: float, enough: int) -> int | None:
+    def _rows_due(self, limits: SinkSettings, now: float, enough: Enough) -> int | None:
         if self.protocol.phase is Phase.REPLAYING:
             return self.protocol.ready_rows(self.buffer.offsets)
         rows = len(self.buffer)
-        if not rows or not (
-            rows >= max(1, enough)
-            or self.buffer_bytes >= limits.batch_bytes_max
-            or (now - self._since) * 1000 >= limits.batch_age_ms_max
-        ):
+        if not rows:
             return None
+        if rows < max(1, limits.batch_rows_max // enough.value) and self.buffer_bytes < limits.batch_bytes_max:
+            old = (now - self._since) * 1000 >= limits.batch_age_ms_max
+            if enough is Enough.FULL:
+                due = old and rows < _FEW_ROWS
+            else:
+                at_end = self.read_to >= self._next_offset and now - self._added >= _BURST_OVER_S
+                due = old or (at_end and rows >= _FEW_ROWS)
+            if not due:
+                return None
         rows = min(rows, limits.batch_rows_max)
         return rows if self.buffer_bytes <= limits.batch_bytes_max else self._rows_within(rows, limits.batch_bytes_max)
 

@@ -24,7 +24,7 @@ from tradewire.schemas import Contract
 from tradewire.schemas.topics import Topic
 from tradewire.sinks import metrics
 from tradewire.sinks.batch import Inserter
-from tradewire.sinks.partition import AssignedPartition
+from tradewire.sinks.partition import AssignedPartition, Enough
 from tradewire.sinks.planner import Planner
 from tradewire.sinks.protocol import PartitionProtocol, Phase, RecordsGone
 from tradewire.sinks.store import Store
@@ -181,7 +181,7 @@ class Sink:
         self._throttle()
         self._show_lag()
 
-    def _take(self, messages: Sequence[Any]) -> None:
+    def _take(self, messages: list[Any]) -> None:
         by_partition: dict[tuple[str, int], list[Any]] = {}
         ends: dict[tuple[str, int], int] = {}
         for message in messages:
@@ -197,6 +197,9 @@ class Sink:
                 by_partition[key].append(message)
             except KeyError:
                 by_partition[key] = [message]
+        # From here on a message is let go as soon as its fields are taken.
+        messages.clear()
+        message = None
         for key, found in by_partition.items():
             assigned = self._partitions.get(key)
             if assigned is not None:
@@ -222,14 +225,14 @@ class Sink:
     def _cut(self) -> None:
         """Cuts the batches that are due and fixes their boundaries."""
         now = time.monotonic()
-        given = False
+        given = 0
         for assigned in sorted(self._partitions.values(), key=lambda found: len(found.buffer), reverse=True):
             idle = assigned.protocol.phase in (Phase.CONSUMING, Phase.REPLAYING)
             if not idle or now < assigned.not_before:
                 continue
-            if not assigned.cut(self._limits, now, hungry=self._inserter.idle and not given):
+            if not assigned.cut(self._limits, now, self._enough(given)):
                 continue
-            given = True
+            given += 1
             try:
                 job = assigned.fix(self._planner)
             except (ClickHouseUnavailable, RegistryUnavailable, UnknownSchemaId) as error:
@@ -242,6 +245,13 @@ class Sink:
                 metrics.INTENTS_REPLAYED.labels(job.batch.topic).inc()
                 _log.info("intent_replayed", **where, lo=job.intent.lo, hi=job.intent.hi)
                 self._inserter.submit(job)
+
+    def _enough(self, given: int) -> Enough:
+        """What makes a batch when ``given`` have been cut in this turn: little while nobody inserts."""
+        busy = self._inserter.waiting + given
+        if busy >= _INSERTERS:
+            return Enough.FULL
+        return Enough.SOME if busy == 0 or self._paused else Enough.HALF
 
     def _commit(self, partitions: Sequence[AssignedPartition]) -> None:
         """Stores intents and finished batches in Kafka, in one request; what is not confirmed is tried again later."""

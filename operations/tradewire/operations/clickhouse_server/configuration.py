@@ -32,7 +32,8 @@ _QUERY_LOG: Final = """
     <engine>ENGINE = MergeTree ORDER BY event_time TTL event_date + INTERVAL 1 DAY DELETE</engine>
   </query_log>"""
 
-# Merging a part costs as much as inserting it: on few cores that is to wait for a quieter moment than a burst.
+# Merging a part costs as much as inserting it: on few cores that is to wait for a quieter moment than a burst. Without
+# the right to change it back (CAP_SYS_NICE) the engine leaves the value as it is.
 _ENGINE: Final = """<clickhouse>
   <users_config>{users}</users_config>
   <mark_cache_size>268435456</mark_cache_size>
