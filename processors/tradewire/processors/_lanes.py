@@ -16,6 +16,7 @@ from tradewire.processors.key_queues import KeyQueues
 
 _log = get_logger(__name__)
 _JOIN_S: Final = 2.0
+_HELP_AFTER_S: Final = 0.001
 
 Unit = TypeVar("Unit", bound=Hashable)
 Item = TypeVar("Item")
@@ -82,9 +83,12 @@ class Lanes(Generic[Unit, Item]):
         self._work = work
         self._queues: KeyQueues[Unit, Item] = KeyQueues()
         lock = threading.RLock()
+        # Lanes help each other only where a call takes long: over short ones four threads fight for the interpreter.
+        # While there is more to do, one idle lane watches, and begins when nothing was begun for _HELP_AFTER_S.
         self._changed = threading.Condition(lock)
-        # For who waits for the end of what runs. Of the lanes one is woken at a time, and wakes the next if there is
-        # more, or a retry whose time has to be kept: woken all at every end of a call they fight for the interpreter.
+        self._is_watched = False
+        self._begun = 0
+        # For who waits for the end of what runs.
         self._ended = threading.Condition(lock)
         # With since when.
         self._running: dict[Unit, tuple[Item, float]] = {}
@@ -106,7 +110,8 @@ class Lanes(Generic[Unit, Item]):
         with self._changed:
             for unit, item in work:
                 self._queues.add(unit, item)
-            self._changed.notify()
+            if not self._is_watched:
+                self._changed.notify()
 
     def drop(self, chosen: Callable[[Unit], bool]) -> None:
         """Forgets what is queued or waits, of the chosen units; what runs goes on."""
@@ -159,13 +164,17 @@ class Lanes(Generic[Unit, Item]):
         return len(self._queues)
 
     def _work_forever(self) -> None:
+        ended: tuple[Unit, Item, float | None] | None = None
         while True:
-            taken = self._next()
+            with self._changed:
+                if ended is not None:
+                    self._put_back(*ended)
+                taken = self._next(comes_from_work=ended is not None)
             if taken is None:
                 return
             unit, item = taken
             try:
-                delay_s = self._work(item)
+                ended = unit, item, self._work(item)
             except BaseException as error:
                 with self._changed:
                     self.failure = self.failure or error
@@ -174,28 +183,43 @@ class Lanes(Generic[Unit, Item]):
                     self._changed.notify_all()
                     self._ended.notify_all()
                 return
-            self._put_back(unit, item, delay_s)
 
-    def _next(self) -> tuple[Unit, Item] | None:
-        with self._changed:
-            while not self._is_closed:
-                now = time.monotonic()
-                taken = self._queues.take(now)
-                if taken is not None:
-                    self._running[taken[0]] = (taken[1], now)
-                    if self._queues.has_ready or self._queues.next_due() is not None:
+    def _next(self, *, comes_from_work: bool) -> tuple[Unit, Item] | None:
+        begun = None if comes_from_work else self._begun - 1
+        while not self._is_closed:
+            now = time.monotonic()
+            # Who comes from work goes on at once. Another one begins only if nobody works, or nobody has begun anything
+            # since it looked last.
+            may_begin = begun is None or begun == self._begun or not self._running
+            taken = self._queues.take(now) if may_begin else None
+            if taken is not None:
+                self._begun += 1
+                self._running[taken[0]] = (taken[1], now)
+                if self._queues.has_ready:
+                    if not self._is_watched:
                         self._changed.notify()
-                    return taken
-                due = self._queues.next_due()
-                self._changed.wait(None if due is None else max(0.001, due - now))
-            return None
+                elif self._queues.next_due() is not None:
+                    self._changed.notify()
+                return taken
+            begun = self._begun
+            self._wait(now)
+        return None
+
+    def _wait(self, now: float) -> None:
+        due = self._queues.next_due()
+        if self._queues.has_ready and not self._is_watched:
+            self._is_watched = True
+            self._changed.wait(_HELP_AFTER_S)
+            self._is_watched = False
+        else:
+            self._changed.wait(None if due is None else max(0.001, due - now))
 
     def _put_back(self, unit: Unit, item: Item, delay_s: float | None) -> None:
-        with self._changed:
-            if delay_s is None:
-                self.finished.append(item)
-                self._queues.done(unit)
-            else:
-                self._queues.again(unit, time.monotonic() + delay_s)
-            self._running.pop(unit, None)
-            self._ended.notify_all()
+        if delay_s is None:
+            self.finished.append(item)
+            self._queues.done(unit)
+        else:
+            self._queues.again(unit, time.monotonic() + delay_s)
+            self._changed.notify()
+        self._running.pop(unit, None)
+        self._ended.notify_all()
