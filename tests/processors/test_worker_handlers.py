@@ -193,10 +193,13 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
         assert 0 == process.wait(40)
 
 
-def test_after_kill_9_every_event_is_handled_and_nothing_was_committed_before(
+def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committed_before(
     broker: Broker, calls: Calls, tmp_path: Path
 ) -> None:
-    """In workers that fold as well; one joins while a handler stands, so that its partition goes with its work open."""
+    """In workers that fold as well; one joins while a handler stands, so that its partition goes with its work open.
+
+    One is killed, the other one told to end: it commits what is done, and leaves behind what stands.
+    """
     group = f"handlers.{calls.prefix}"
     keys = [f"k{number}" for number in range(8)]
     for name in keys:
@@ -205,7 +208,8 @@ def test_after_kill_9_every_event_is_handled_and_nothing_was_committed_before(
     duties = {"handlers": HANDLERS, **ALONE, "projections": '["order"]'}
     first = RunningWorker(broker, group, tmp_path / "first", **duties)
     second = RunningWorker(broker, group, tmp_path / "second", **duties)
-    quick = environment_of(calls) | {"TRADEWIRE_SUBSCRIBER__REVOKE_WAIT_MS": "500"}
+    waits = {f"TRADEWIRE_SUBSCRIBER__{name}_WAIT_MS": "500" for name in ("REVOKE", "STOP")}
+    quick = environment_of(calls) | waits
 
     def wait_for_others(upto_number: int) -> None:
         others = [name for name in keys if name != "k3"]
@@ -226,7 +230,7 @@ def test_after_kill_9_every_event_is_handled_and_nothing_was_committed_before(
                 calls.publish(name, [21])
             wait_for_others(21)
             second.kill()
-        first.kill()
+        assert 0 == first.stop(), "what stands is left behind"
     log = [record for record in broker.log(TOPIC) if record.key == calls.key("k3").encode()]
     assert 21 == len(log)
     assert broker.committed(group, TOPIC, log[0].partition) <= log[0].offset

@@ -324,7 +324,10 @@ class WorkerHandlers:
         await asyncio.to_thread(self._lanes.finish, lambda _: True, bound, min(timeout_s, wait_ms / 1000))
 
     async def release(self) -> None:
-        """Gives all partitions up, after what is done of them was committed. What still runs settles nothing."""
+        """Gives all partitions up, after what is done of them was committed. What still runs settles nothing.
+
+        From now on ``first_open`` knows of nothing: the worker's ledger must have been forgotten before.
+        """
         places = list(self._owned)
         for owned in self._owned.values():
             owned.close()
@@ -344,8 +347,7 @@ class WorkerHandlers:
         await asyncio.to_thread(self._lanes.join, _JOIN_S)
 
     async def close(self) -> None:
-        """After the last commit."""
-        await self.release()
+        """After the last commit and ``release``."""
         await asyncio.to_thread(self._lot.close)
         self._loop.close()
 

@@ -330,6 +330,8 @@ class Worker:
         await self.app.consumer.commit()
         self._outbox.close(STOP_TIMEOUT_S / 4)
         if handlers is not None:
+            # Faust commits once more when it stops: by then nobody would know what handlers have left undone.
+            await self.app.engine.release()
             await handlers.close()
         await self.app.stop()
 
