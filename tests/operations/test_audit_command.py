@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from tests.sinks.arena import Arena, make_arena
@@ -68,6 +73,35 @@ def test_audit_says_in_its_exit_code_whether_all_is_there_and_heals_only_when_to
 
     healed = tradewire(filled, "audit", "--topic", topic, "--heal", "--yes")
     assert (0, True) == (healed.returncode, "3 inserted" in healed.stderr), healed.stderr
+
+
+def test_a_terminal_shows_how_far_it_is_and_a_file_does_not(filled: Arena) -> None:
+    """A bar for each partition, on stderr, with the offsets read of all there are; stdout has the report alone."""
+    topic = filled.topic("market")
+    command = [sys.executable, "-m", "tradewire.operations.cli", "audit", "--topic", topic, "--json"]
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 65_536):
+                shown.extend(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    environment = filled.environment | {"TERM": "xterm-256color", "COLUMNS": "120"}
+    done = subprocess.run(
+        command, env=environment, cwd=filled.folder, stdout=subprocess.PIPE, stderr=theirs, timeout=120, check=False
+    )
+    os.close(theirs)
+    reader.join(30)
+    os.close(ours)
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+    assert (0, True) == (done.returncode, json.loads(done.stdout)["equal"]), said
+    assert f"{topic}[0]" in said and "━" in said
+    assert "60/60" in said
+    assert "━" not in tradewire(filled, "audit", "--topic", topic).stderr
 
 
 def test_what_cannot_be_audited_has_an_exit_code_of_its_own(filled: Arena) -> None:

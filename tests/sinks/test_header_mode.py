@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import (
     SchemaRegistryClient,
     header_schema_id_serializer,
@@ -24,7 +26,7 @@ from tradewire.core import Settings
 from tradewire.core.settings import RegistrySettings
 from tradewire.schemas import Codec, Contract, Header, RegistryIds, SchemaArchive, encode_headers
 from tradewire.schemas.schema_keys import SchemaKey
-from tradewire.sinks import EventFilter
+from tradewire.sinks import EventFilter, OffsetRange, Replay
 from tradewire.sinks.audit import Auditor, AuditRange
 from tradewire.sinks.container import build_block, split_by_schema
 from tradewire.sinks.planner import Planner
@@ -191,3 +193,14 @@ def test_records_of_confluents_header_mode_are_events(arena: Arena, guids: str, 
     read = {event.position.offset: event.data["price"] for event in page.events if event.position}
     assert {at: data_of(TRADE, at)["price"] for at in trades} == read
     assert framed(TRADE, 7, data_of(TRADE, 1))[5:] == records[1].value
+    with arena.history() as history:
+        notes_found = history.events(EventFilter(topic=topic, type="elsewhere.noted", payload={"note": "n15"})).events
+    assert [(18, 0, "n15")] == [(event.offset, event.schema_id, event.payload["note"]) for event in notes_found]
+
+    with Replay(arena.settings) as replay:
+        of_kafka = list(replay.records(OffsetRange(topic, 0, 0)))
+        admin = AdminClient(arena.settings.kafka.client_config())
+        for future in admin.delete_records([TopicPartition(topic, 0, 40)]).values():
+            future.result(30)
+        assert of_kafka == list(replay.records(OffsetRange(topic, 0, 0)))
+    assert 40 == len(of_kafka)

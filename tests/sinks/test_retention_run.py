@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.sinks.arena import Arena
 from tests.sinks.test_audit_damage import broken, command, store_all
+from tests.sinks.test_replay import make_topic
 
 from tradewire.core.settings import RetentionSettings
 from tradewire.sinks.audit import Auditor, AuditRange, Gap
@@ -93,6 +94,10 @@ def test_what_is_due_is_archived_then_deleted_and_replayed_from_the_archive(aren
     from_clickhouse_alone(arena, topic)
     assert expected == replayed(arena, topic)
     with Replay(arena.settings) as replay:
+        target = make_topic(arena, f"{topic}.copy", **{"message.timestamp.type": "CreateTime"})
+        result = replay.to_topic(OffsetRange(topic, 0, 0, 199), target, exact=True)
+        copied = list(replay.records(OffsetRange(target, 0, 0)))
+        assert (200, expected, result.digest) == (len(copied), digest_of(copied), digest_of(copied))
         middle = [record.offset for record in replay.records(OffsetRange(topic, 0, 60, 130))]
         assert (list(range(60, 131)), 71) == (middle, replay.plan(OffsetRange(topic, 0, 60, 130)).records_max)
 

@@ -200,7 +200,9 @@ class Auditor:
         self, position: PartitionPosition, reader: KafkaReader, stored: StoredRows, rebuilt: RebuiltRows | None
     ) -> PartitionReport:
         def on_records(done: int) -> None:
-            self._on_progress(Progress(position.topic, position.partition, done - position.low, position.end))
+            self._on_progress(
+                Progress(position.topic, position.partition, done - position.low, position.end - position.low)
+            )
 
         table = read_model_table(position.topic)
         compared = audit_compacted(reader, stored, position, table, on_records, rebuilt)
