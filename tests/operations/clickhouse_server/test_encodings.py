@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.operations.clickhouse_server.asking import BR, needs_cityhash
 
-from tradewire.operations.clickhouse_server import blocks, native
+from tradewire.operations.clickhouse_server import blocks, compression, native
 from tradewire.operations.clickhouse_server.compression import choose_encoding, decoder, encoder
 from tradewire.operations.clickhouse_server.errors import ClickHouseError
 
@@ -66,6 +66,21 @@ def test_what_is_encoded_decodes_to_itself(name: str) -> None:
         body = b"".join([*map(pack.feed, chunks), pack.finish()])
         assert unpack.feed(body) == b"".join(chunks)
         unpack.finish()
+
+
+@pytest.mark.parametrize("level", [0, 1, 3, 4, 9])
+@pytest.mark.parametrize("isal", [True, False])
+def test_gzip_is_gzip_at_every_level_with_and_without_isal(
+    monkeypatch: pytest.MonkeyPatch, level: int, isal: bool
+) -> None:
+    if not isal:
+        monkeypatch.setattr(compression, "isal_zlib", None)
+    rows = [f"{number},BTCUSDT,61000.{number % 7}\n".encode() * 50 for number in range(100)]
+    made = encoder("gzip", level)
+    early = made.feed(rows[0]) + made.flush()
+
+    assert rows[0] == zlib.decompressobj(31).decompress(early)
+    assert b"".join(rows) == gzip.decompress(early + b"".join(map(made.feed, rows[1:])) + made.finish())
 
 
 # Not lz4: its library's decoder may keep a byte back although the encoder has given it.

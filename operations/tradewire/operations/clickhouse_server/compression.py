@@ -23,6 +23,12 @@ except ImportError:
     # An extra of the local stack; without it `br` is neither offered nor accepted.
     brotli = None
 
+try:
+    from isal import isal_zlib
+except ImportError:
+    # Of the same extra; zlib does the same at a fifth of the speed.
+    isal_zlib = None  # type: ignore[assignment,unused-ignore]
+
 
 class Decoder(Protocol):
     """Turns encoded bytes into plain ones; not thread-safe, one per request."""
@@ -200,6 +206,13 @@ class _BrotliEncoder:
         return bytes(self._compressor.flush())
 
 
+def _gzip(level: int) -> Encoder:
+    """Up to level 3, the server's default, in the vector instructions of ISA-L: five times as fast, a tenth larger."""
+    if isal_zlib is not None and 1 <= level <= 3:
+        return _LibraryEncoder(isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31), zlib.Z_SYNC_FLUSH)
+    return _LibraryEncoder(zlib.compressobj(level, zlib.DEFLATED, 31), zlib.Z_SYNC_FLUSH)
+
+
 # In the order in which a server prefers them.
 _ENCODERS: Final[dict[str, Callable[[int], Encoder]]] = {
     "zstd": lambda level: _LibraryEncoder(
@@ -207,7 +220,7 @@ _ENCODERS: Final[dict[str, Callable[[int], Encoder]]] = {
     ),
     "br": lambda level: _BrotliEncoder(level),
     "lz4": lambda level: _Lz4Encoder(),
-    "gzip": lambda level: _LibraryEncoder(zlib.compressobj(level, zlib.DEFLATED, 31), zlib.Z_SYNC_FLUSH),
+    "gzip": _gzip,
     "deflate": lambda level: _LibraryEncoder(zlib.compressobj(level), zlib.Z_SYNC_FLUSH),
     "xz": lambda level: _LibraryEncoder(lzma.LZMACompressor(preset=level)),
     "bz2": lambda level: _LibraryEncoder(bz2.BZ2Compressor(max(1, level))),
