@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.sinks.samples import batch_of, record_of
 
+from tradewire.core.errors import ReplayError
 from tradewire.schemas import Catalogue, Header
-from tradewire.sinks import _columnwise, digest, header_columns, records
+from tradewire.sinks import _columnwise, digest, header_columns, layout, records
 from tradewire.sinks._native_loops import NATIVE
 from tradewire.sinks.container import build_block
 from tradewire.sinks.digest import Digester
@@ -53,7 +54,7 @@ class Message:
 
 
 def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (_columnwise, digest, header_columns, records):
+    for module in (_columnwise, digest, header_columns, layout, records):
         monkeypatch.setattr(module, "NATIVE", None)
 
 
@@ -182,5 +183,18 @@ def test_a_digest_is_the_same(found: list[Record]) -> None:
         return digester.digest()
 
     native, python = both_ways(digested)
+
+    assert python == native
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(1_723_075_199_999_999_990, 1_723_075_200_000_000_010)))
+def test_times_are_written_the_same_or_refused(times: list[int]) -> None:
+    def restored() -> Any:
+        try:
+            return layout.restore_by_name("t", [[] for _ in times], {"time_ns": times})
+        except ReplayError as error:
+            return str(error)
+
+    native, python = both_ways(restored)
 
     assert python == native

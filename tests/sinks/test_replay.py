@@ -14,9 +14,13 @@ from tests.waiting import wait_until
 
 from tradewire.core.errors import ReplayError
 from tradewire.schemas.headers import Header
+from tradewire.sinks import raw_history
+from tradewire.sinks.ddl import TableOptions, base_statements
 from tradewire.sinks.digest import REPLAY_HEADER, digest_of, read_file, without_replay_id
+from tradewire.sinks.raw_history import RawHistory
 from tradewire.sinks.records import Record
 from tradewire.sinks.replay import OffsetRange, RangeInvalid, RecordsMissing, Replay, Segment
+from tradewire.sinks.store import Store
 from tradewire.sinks.topic_target import TargetInvalid
 
 
@@ -170,6 +174,28 @@ def test_records_that_are_nowhere_are_named(filled: Arena, replay: Replay) -> No
 
     rest = replay.records(OffsetRange(topic, 1, 100), allow_gaps=True)
     assert [*range(100, 120), *range(130, 140)] == [record.offset for record in rest]
+
+
+def test_stored_records_far_apart_are_all_read(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compaction and retention leave them: ever wider parts of the range are asked for, and none is left out."""
+    monkeypatch.setattr(raw_history, "_CHUNK_ROWS", 4)
+    offsets = [0, 1, 2, 3, 4, 5, 5_000, 5_001, 5_002, 5_003, 5_004, 70_000, 99_999]
+    store = Store(arena.settings.clickhouse)
+    store.command(f"CREATE DATABASE IF NOT EXISTS `{store.database}`")
+    tables = base_statements(store.database, TableOptions(100))
+    for name in ("events", "dead_letters"):
+        store.command(tables[name])
+    rows = ", ".join(f"('far', 0, {offset})" for offset in offsets)
+    store.command(f"INSERT INTO `{store.database}`.events (topic, partition, offset) VALUES {rows}")
+    store.close()
+
+    history = RawHistory(arena.settings.clickhouse)
+    found = [record.offset for record in history.records("far", 0, 0, 99_999)]
+    first = [record.offset for record in history.records("far", 0, 1, 5_001)]
+    history.close()
+
+    assert offsets == found
+    assert [1, 2, 3, 4, 5, 5_000, 5_001] == first
 
 
 @pytest.mark.parametrize(

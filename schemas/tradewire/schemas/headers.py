@@ -52,14 +52,15 @@ _new: Final = tuple.__new__
 
 
 @lru_cache(maxsize=1024)
-def _second_text(second: int) -> str:
+def second_text(second: int) -> str:
+    """The beginning of ``format_time_ns``, up to the fraction: ``2024-08-08T12:00:00``."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def format_time_ns(time_ns: int) -> str:
     """RFC 3339 with nine fraction digits; every nanosecond survives."""
     second, fraction = divmod(time_ns, NS_PER_SECOND)
-    return f"{_second_text(second)}.{fraction:09d}Z"
+    return f"{second_text(second)}.{fraction:09d}Z"
 
 
 # RFC 3339 5.6, which fromisoformat is not: it takes week dates, hours alone, and a comma whose digits it throws away.

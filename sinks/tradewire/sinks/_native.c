@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 1 /* what `_native_loops.py` asks for; an older build than its source is not used */
+#define ABI 2 /* what `_native_loops.py` asks for; an older build than its source is not used */
 #define TIME_BYTES 30   /* 2024-08-08T12:00:00.000000000Z */
 #define SECOND_BYTES 20 /* with the point */
 #define SEQUENCE_BYTES 19
@@ -393,7 +393,46 @@ static PyObject *canonical_rows(PyObject *Py_UNUSED(module), PyObject *const *ar
     Py_RETURN_NONE;
 }
 
+/* format_times(nanoseconds, second_text) -> their texts; second_text gives that of a second, up to the fraction */
+static PyObject *format_times(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyList_CheckExact(args[0])) Py_RETURN_NONE;
+    Py_ssize_t rows = PyList_GET_SIZE(args[0]);
+    char text[TIME_BYTES];
+    int64_t before = 0, number;
+    int known = 0;
+    PyObject *made = PyList_New(rows);
+    for (Py_ssize_t i = 0; made && i < rows; i++) {
+        if (number_of(PyList_GET_ITEM(args[0], i), &number)) goto left;
+        int64_t second = number / 1000000000, fraction = number % 1000000000;
+        if (fraction < 0) fraction += 1000000000, second--;
+        if (!known || second != before) {
+            PyObject *argument = PyLong_FromLongLong(second);
+            PyObject *found = argument ? PyObject_CallOneArg(args[1], argument) : NULL;
+            Py_XDECREF(argument);
+            if (!found) {
+                Py_CLEAR(made);
+                break;
+            }
+            int fits = PyUnicode_CheckExact(found) && PyUnicode_IS_COMPACT_ASCII(found) &&
+                       PyUnicode_GET_LENGTH(found) == SECOND_BYTES - 1;
+            if (fits) memcpy(text, PyUnicode_DATA(found), SECOND_BYTES - 1);
+            Py_DECREF(found);
+            if (!fits) goto left;
+            known = 1, before = second;
+        }
+        text[SECOND_BYTES - 1] = '.';
+        for (int at = TIME_BYTES - 2; at >= SECOND_BYTES; at--) text[at] = (char)('0' + fraction % 10), fraction /= 10;
+        text[TIME_BYTES - 1] = 'Z';
+        if (appended(made, i, PyBytes_FromStringAndSize(text, TIME_BYTES))) Py_CLEAR(made);
+    }
+    return made;
+left:
+    Py_DECREF(made);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"format_times", (PyCFunction)(void (*)(void))format_times, METH_FASTCALL, NULL},
     {"gather", gather, METH_O, NULL},
     {"write_rows", (PyCFunction)(void (*)(void))write_rows, METH_FASTCALL, NULL},
     {"header_lists", (PyCFunction)(void (*)(void))header_lists, METH_FASTCALL, NULL},

@@ -112,7 +112,9 @@ class HeaderColumns:
         """The headers of each record, as a producer takes them."""
         for run in self._runs:
             if run.names and NATIVE is not None:
-                yield from NATIVE.header_lists(run.names, run.columns, run.rows)
+                for first in range(0, run.rows, RUN_ROWS):
+                    part = run.part(first, min(first + RUN_ROWS, run.rows))
+                    yield from NATIVE.header_lists(run.names, part.columns, part.rows)
             elif run.names:
                 headers = [_headers(name, column) for name, column in zip(run.names, run.columns, strict=True)]
                 yield from map(list, zip(*headers, strict=True))

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tradewire.core.errors import ReplayError
-from tradewire.schemas.headers import SEQUENCE_DIGITS, Header, format_time_ns
+from tradewire.schemas.headers import SEQUENCE_DIGITS, Header, format_time_ns, second_text
+from tradewire.sinks._native_loops import NATIVE
 
 CONSTANT: Final = "constant"
 COLUMN: Final = "column"
@@ -115,7 +116,7 @@ def restore_by_name(
                 restored.append(list(columns[TEXT_COLUMNS[name]]))
             elif kind == COLUMN:
                 column, write = NUMBER_COLUMNS[name]
-                restored.append([write(number).encode() for number in columns[column]])
+                restored.append(_written(columns[column], write))
             elif kind == VALUE:
                 restored.append([values[kept] for values in header_values])
                 kept += 1
@@ -126,3 +127,10 @@ def restore_by_name(
     if set(map(len, header_values)) - {kept}:
         raise ReplayError(f"header layout {text!r} leaves header values over; were the rows altered?")
     return tuple(names), restored
+
+
+def _written(numbers: Sequence[int], write: Callable[[int], str]) -> list[bytes | None]:
+    written: Sequence[bytes] | None = None
+    if NATIVE is not None and write is format_time_ns:
+        written = NATIVE.format_times(list(numbers), second_text)
+    return list(written if written is not None else [write(number).encode() for number in numbers])

@@ -18,6 +18,7 @@ from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.store import connect
 
 _CHUNK_ROWS: Final = 20_000
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _TEXT_COLUMNS: Final = ("id", "type", "source", "subject", "correlation_id", "causation_id")
 _WHERE: Final = "topic = {topic:String} AND partition = {partition:Int32} AND offset BETWEEN {lo:Int64} AND {hi:Int64}"
 
@@ -26,7 +27,8 @@ class RawHistory:
     """Reads ``events`` and ``dead_letters`` of one database as records. Raises ClickHouseUnavailable."""
 
     def __init__(self, settings: ClickHouseSettings) -> None:
-        self._client: Client = connect(settings)
+        # On the same machine packing costs more processor time than it saves.
+        self._client: Client = connect(settings, compress=settings.host not in _LOOPBACK)
         self._database = settings.database
 
     def close(self) -> None:
@@ -59,13 +61,17 @@ class RawHistory:
         """
         sql = _records_sql(self._database)
         with ThreadPoolExecutor(1, thread_name_prefix="tradewire-raw-history") as ahead:
-            asked: Future[QueryResult] | None = ahead.submit(self._ask, sql, topic, partition, lo, hi)
+            # Asked for all at once, the engine would read and sort the rest of the range again for each of its parts.
+            span, end = _CHUNK_ROWS, min(hi, lo + _CHUNK_ROWS - 1)
+            asked: Future[QueryResult] | None = ahead.submit(self._ask, sql, topic, partition, lo, end)
             while asked is not None:
                 columns = asked.result().result_columns
                 offsets = columns[0] if columns else ()
-                asked = None
-                if len(offsets) == _CHUNK_ROWS and offsets[-1] < hi:
-                    asked = ahead.submit(self._ask, sql, topic, partition, offsets[-1] + 1, hi)
+                begin = offsets[-1] + 1 if len(offsets) == _CHUNK_ROWS else end + 1
+                # Where few offsets are left, after compaction or retention, ever more of them are asked for.
+                span = span * 4 if len(offsets) < _CHUNK_ROWS // 4 else _CHUNK_ROWS
+                end = min(hi, begin + span - 1)
+                asked = ahead.submit(self._ask, sql, topic, partition, begin, end) if begin <= hi else None
                 if offsets:
                     yield _record_columns(topic, partition, _once(columns))
 

@@ -47,8 +47,10 @@ class BlockRefused(SinkError):
     """Raised when ClickHouse cannot parse a block; nothing of it is stored. The sink then finds the record at fault."""
 
 
-def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Client:
+def connect(settings: ClickHouseSettings, *, database: str | None = None, compress: bool = True) -> Client:
     """A client without a session, so that its queries may run side by side in threads.
+
+    ``compress`` asks for packed answers.
 
     Raises:
         ClickHouseUnavailable: nobody answers, or the answer is not ClickHouse's; names host and port.
@@ -64,6 +66,7 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None) -> Cli
             connect_timeout=min(10, max(1, settings.timeout_ms // 1000)),
             send_receive_timeout=settings.timeout_ms // 1000,
             query_retries=0,
+            compress=compress,
             autogenerate_session_id=False,
             client_name="tradewire",
         )
