@@ -6,6 +6,7 @@ Trace Context. A publisher used in a handler writes the context onward.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from tradewire.schemas import Event, Header
 
 TracingMode = Literal["auto", "on", "off"]
 _HEADERS: Final = ("traceparent", "tracestate")
+_ASK_EVERY_S: Final = 1.0
 _propagator: Final = TraceContextTextMapPropagator()
 
 
@@ -36,14 +38,15 @@ def extract(headers: list[Header] | tuple[Header, ...]) -> otel_context.Context 
 class ConsumerTracing:
     """The spans of one subscriber: one per event and handler, child of the publisher's. Thread-safe.
 
-    With "auto" there are spans once the service has configured a tracer provider. Without spans the publisher's context
-    is current all the same, so that the trace does not end here.
+    With "auto" there are spans from at most a second after the service has configured a tracer provider. Without spans
+    the publisher's context is current all the same, so that the trace does not end here.
     """
 
     def __init__(self, mode: TracingMode, group: str) -> None:
         self._mode = mode
         self._group = group
         self._tracer = trace.get_tracer("tradewire.processors")
+        self._has_provider, self._asked_at = False, float("-inf")
 
     def of(self, event: Event, record: RawRecord, handler: str) -> AbstractContextManager[None]:
         """What surrounds a call of ``handler``; an exception of the call marks the span and goes through."""
@@ -55,10 +58,15 @@ class ConsumerTracing:
         return nullcontext() if parent is None else _attached(parent)
 
     def _is_on(self) -> bool:
-        if self._mode == "auto":
+        if self._mode == "on":
+            return True
+        now = time.monotonic()
+        if not self._has_provider and now - self._asked_at >= _ASK_EVERY_S:
+            # Without a provider the question reads the environment, which took a fifth of an event's time.
             provider = trace.get_tracer_provider()
-            return not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
-        return True
+            self._has_provider = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+            self._asked_at = now
+        return self._has_provider
 
     @contextmanager
     def _span(
