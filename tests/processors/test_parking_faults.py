@@ -130,7 +130,7 @@ def test_a_broker_killed_while_a_worker_parks_a_key_costs_no_letter_and_none_is_
 ) -> None:
     """Letter by letter; whether the worker lives through it or ends and is started again."""
     broker = own_broker
-    order = order_events(Workload(82, "cut."), "cut.often", parts=800)
+    order = order_events(Workload(82, "cut."), "cut.often", parts=400)
     key = order[0].subject
     worker = RunningWorker(broker, "cut", tmp_path / "data", batch_rows_max=1, session_timeout_ms=30_000)
     with worker:
