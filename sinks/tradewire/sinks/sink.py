@@ -197,8 +197,7 @@ class Sink:
                 by_partition[key].append(message)
             except KeyError:
                 by_partition[key] = [message]
-        # From here on a message is let go as soon as its fields are taken.
-        messages.clear()
+        messages.clear()  # from here on a message is let go as soon as its fields are taken
         message = None
         for key, found in by_partition.items():
             assigned = self._partitions.get(key)
@@ -391,6 +390,7 @@ def _consumer_config(settings: Settings, instance_id: str | None, session_timeou
         # What librdkafka reads ahead, per partition: bounds memory with dozens of partitions.
         "queued.max.messages.kbytes": 8_192,
         "queued.min.messages": 50_000,
+        "fetch.queue.backoff.ms": 10,  # by default a partition is left alone for a second when the queue is full
         "fetch.wait.max.ms": 50,
     }
     if instance_id is not None:
