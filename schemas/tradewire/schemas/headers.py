@@ -172,7 +172,8 @@ def extensions_of(headers: Iterable[Header] | None) -> Mapping[str, str]:
         MalformedRecord: a value is not UTF-8.
     """
     found = dict(headers or ())
-    names = [name for name in found if name[:3] in ("ce_", "CE_", "Ce_") and name.lower() not in _ENVELOPE]
+    others = [name for name in found if name not in _ENVELOPE]
+    names = [name for name in others if name[:3] in ("ce_", "CE_", "Ce_") and name.lower() not in _ENVELOPE]
     texts = {name[3:].lower(): _text(found, name) for name in names}
     return {name: text for name, text in texts.items() if text is not None} if texts else NO_TAGS
 
