@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -171,38 +171,51 @@ class ColumnwiseRows:
             f"<{3 * len(indexes)}q", *chain.from_iterable(zip(offsets, stamps, _times(column["ce_time"]), strict=True))
         )
         values: list[bytes] = found  # type: ignore[assignment]
-        line = Lines(len(indexes), length_of)
-        line.constant(head)
-        line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
-        for name in _TEXTS:
-            line.sized(_text(column[name]))
-        if "ce_causationid" in column:
-            line.sized(_text(column["ce_causationid"], may_be_empty=True))
-        else:
-            line.constant(EMPTY)
-        if "ce_sequence" in column:
-            line.constant(SECOND_BRANCH)
-            line.column(_sequences(column["ce_sequence"]))
-        else:
-            line.constant(EMPTY)
-        if tags is None:
-            line.constant(EMPTY)
-        else:
-            line.column(tags)
-        if kept:
-            line.constant(length_of(len(kept)))
-            for header in kept:
-                line.sized(header)
+        return _pieces(head, packed, column, tags, kept, keys, values)
+
+
+def _pieces(
+    head: bytes,
+    packed: bytes,
+    column: Mapping[str, list[bytes]],
+    tags: list[bytes] | None,
+    kept: Sequence[list[bytes]],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes],
+) -> list[bytes]:
+    """The rows in pieces; ``packed`` has offset, broker time and time of each."""
+    line = Lines(len(values), length_of)
+    line.constant(head)
+    line.column([packed[at : at + 24] for at in range(0, len(packed), 24)])
+    for name in _TEXTS:
+        line.sized(_text(column[name]))
+    if "ce_causationid" in column:
+        line.sized(_text(column["ce_causationid"], may_be_empty=True))
+    else:
         line.constant(EMPTY)
-        if None in keys:
-            line.column([EMPTY if key is None else SECOND_BRANCH + encode_bytes(key) for key in keys])
-        else:
-            line.constant(SECOND_BRANCH)
-            line.sized(keys)
-        line.sized(values)
-        line.column([value[FRAME.size :] for value in values])
-        line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
-        return line.pieces()
+    if "ce_sequence" in column:
+        line.constant(SECOND_BRANCH)
+        line.column(_sequences(column["ce_sequence"]))
+    else:
+        line.constant(EMPTY)
+    if tags is None:
+        line.constant(EMPTY)
+    else:
+        line.column(tags)
+    if kept:
+        line.constant(length_of(len(kept)))
+        for header in kept:
+            line.sized(header)
+    line.constant(EMPTY)
+    if None in keys:
+        line.column([EMPTY if key is None else SECOND_BRANCH + encode_bytes(key) for key in keys])
+    else:
+        line.constant(SECOND_BRANCH)
+        line.sized(keys)
+    line.sized(values)
+    line.column([value[FRAME.size :] for value in values])
+    line.column([packed[at : at + 8] for at in range(0, len(packed), 24)])
+    return line.pieces()
 
 
 def _at(
