@@ -17,6 +17,7 @@ from tradewire.processors.key_queues import KeyQueues
 _log = get_logger(__name__)
 _JOIN_S: Final = 2.0
 _HELP_AFTER_S: Final = 0.001
+_STANDS_S: Final = 0.01
 
 Unit = TypeVar("Unit", bound=Hashable)
 Item = TypeVar("Item")
@@ -83,11 +84,13 @@ class Lanes(Generic[Unit, Item]):
         self._work = work
         self._queues: KeyQueues[Unit, Item] = KeyQueues()
         lock = threading.RLock()
-        # Lanes help each other only where a call takes long: over short ones four threads fight for the interpreter.
-        # While there is more to do, one idle lane watches, and begins when nothing was begun for _HELP_AFTER_S.
+        # Lanes help each other only where a call waits for something: over the others four threads fight for the
+        # interpreter. While there is more to do, one idle lane watches.
         self._changed = threading.Condition(lock)
         self._is_watched = False
+        # How many items were begun, and at which number of them, since when, a lane has found them standing.
         self._begun = 0
+        self._stands = (-1, 0.0)
         # For who waits for the end of what runs.
         self._ended = threading.Condition(lock)
         # With since when.
@@ -185,13 +188,10 @@ class Lanes(Generic[Unit, Item]):
                 return
 
     def _next(self, *, comes_from_work: bool) -> tuple[Unit, Item] | None:
-        begun = None if comes_from_work else self._begun - 1
+        may_begin = comes_from_work
         while not self._is_closed:
             now = time.monotonic()
-            # Who comes from work goes on at once. Another one begins only if nobody works, or nobody has begun anything
-            # since it looked last.
-            may_begin = begun is None or begun == self._begun or not self._running
-            taken = self._queues.take(now) if may_begin else None
+            taken = self._queues.take(now) if may_begin or not self._running else None
             if taken is not None:
                 self._begun += 1
                 self._running[taken[0]] = (taken[1], now)
@@ -201,18 +201,26 @@ class Lanes(Generic[Unit, Item]):
                 elif self._queues.next_due() is not None:
                     self._changed.notify()
                 return taken
-            begun = self._begun
-            self._wait(now)
+            may_begin = self._wait(now)
         return None
 
-    def _wait(self, now: float) -> None:
+    def _wait(self, now: float) -> bool:
+        """Whether help is wanted: nothing was begun, and a call waits for something else than the interpreter.
+
+        Where that is busy, a lane that watches is itself late. After _STANDS_S it begins all the same.
+        """
         due = self._queues.next_due()
-        if self._queues.has_ready and not self._is_watched:
-            self._is_watched = True
-            self._changed.wait(_HELP_AFTER_S)
-            self._is_watched = False
-        else:
+        if not self._queues.has_ready or self._is_watched:
             self._changed.wait(None if due is None else max(0.001, due - now))
+            return due is not None and time.monotonic() >= due
+        begun = self._begun
+        if begun != self._stands[0]:
+            self._stands = begun, now
+        self._is_watched = True
+        self._changed.wait(_HELP_AFTER_S)
+        self._is_watched = False
+        woke = time.monotonic()
+        return begun == self._begun and (woke - now < 2 * _HELP_AFTER_S or woke - self._stands[1] >= _STANDS_S)
 
     def _put_back(self, unit: Unit, item: Item, delay_s: float | None) -> None:
         if delay_s is None:
