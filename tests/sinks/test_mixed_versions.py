@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,39 +107,6 @@ def numbers(deployment: Deployment, type: str, version: int | None = None) -> li
 def table(deployment: Deployment, columns: str, name: str) -> list[tuple[Any, ...]]:
     database = deployment.arena.settings.clickhouse.database
     return deployment.arena.query(f"SELECT {columns} FROM `{database}`.{name} ORDER BY offset")
-
-
-def test_a_running_sink_takes_versions_and_types_that_it_did_not_know(
-    settings: Settings, contract: Contract, tmp_path: Path, arena_database: str
-) -> None:
-    """It knows no alerts, and orders of v1 alone. Both are registered and written while it runs; nobody touches DDL."""
-    arena = make_arena(settings, contract, tmp_path, new_id()[-12:], arena_database)
-    topic, ids = arena.topic("trading"), RegistryIds(settings.registry)
-    knows = Catalogue({CREATED: OLD[CREATED]})
-    ids.register(OLD[CREATED].latest, topic)
-    theirs = RegistryIds(settings.registry)
-    arena.contract = Contract(knows, arena.topics, ids, Codec(knows, ids))
-    arena.sink_contract = lambda: arena.contract  # type: ignore[method-assign]
-    old, new = Codec(OLD, theirs), Codec(NEW, theirs)
-    with arena.running() as sink:
-        arena.send(topic, [record_of(old, topic, 0, 1)])
-        wait_until(arena.all_stored, within_s=120)
-        for type in (CREATED, ALERT):
-            theirs.register(NEW[type].latest, topic)
-        arena.send(topic, [record_of(new, topic, number, 2) for number in (2, 3, 5)])
-        wait_until(arena.all_stored, within_s=120)
-        assert sink.running
-
-    database = arena.settings.clickhouse.database
-    prices = f"SELECT order_id, version, arrival_price FROM {database}.trading_order_created WHERE topic = '{topic}'"
-    assert [("o0", 1, None), ("o3", 2, Decimal("0.03"))] == arena.query(f"{prices} ORDER BY offset")
-    alerts = f"SELECT alert_id FROM {database}.risk_alert_raised WHERE topic = '{topic}' ORDER BY offset"
-    assert [("o2",), ("o5",)] == arena.query(alerts)
-    archived = f"SELECT type, version FROM {database}.schemas FINAL WHERE id IN ({{}})".format(
-        ", ".join(str(theirs.id_of(NEW[type].latest, topic)) for type in (CREATED, ALERT))
-    )
-    assert [(ALERT, 2), (CREATED, 2)] == sorted(arena.query(archived))
-    arena.close()
 
 
 def test_every_record_of_both_versions_is_an_event(deployment: Deployment) -> None:
