@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from confluent_kafka import Consumer
 
 from benchmarks.log import Log
 from benchmarks.measure import NotVerified, Options, Stopwatch, expect
@@ -25,6 +28,7 @@ RATE_PER_S: Final = 5_000
 # Read models, the group's table of partitions and the caches of the interpreter are made in these.
 _WARM_UP_S: Final = 2
 _TIMEOUT_S: Final = 60
+_BROKER_WARM_UPS: Final = 3
 _HANDLERS_ALONE: Final = {
     "TRADEWIRE_WORKER__PROJECTIONS": "[]",
     "TRADEWIRE_WORKER__CORRELATION": "false",
@@ -39,8 +43,10 @@ class WorkerLatencyStudy:
     folds everything and correlates, where the begin of an event's fold counts.
 
     Each event's time is that of the call that published it; the reader's process notes the time at which it has each
-    event (``peers.noted_handler``, ``peers.watched_worker``). Both read the same clock of the same machine. A round
-    that does not count comes first: the broker's JVM compiles what it runs often, and takes a processor for that.
+    event (``peers.noted_handler``, ``peers.watched_worker``). Both read the same clock of the same machine.
+
+    The broker is warmed up first, by the same events and a bare consumer, and then by a round that does not count: in
+    its first minute its JVM compiles what it runs often, and takes one of two processors for that.
     """
 
     rows: Sequence[RowSpec] = (
@@ -61,9 +67,13 @@ class WorkerLatencyStudy:
         self._trades = list(trades(_WARM_UP_S * RATE_PER_S + options.share(0.5)))
         self._folder = settings.local.data_folder / "worker_latency"
         self._folder.mkdir(exist_ok=True)
+        self._is_warm = False
 
     def measure(self, contender: str, number: int) -> Run:
         """Raises NotVerified when the reader did not have every event, or had one twice."""
+        if number == 0 and not self._is_warm:
+            self._is_warm = True
+            self._warm_broker()
         self._log.empty(self._contract.topics)
         group = f"bench-{contender}-{number}"
         for topic in worker_topics(self._contract.topics, group).values():
@@ -84,6 +94,31 @@ class WorkerLatencyStudy:
         notes = latencies(times, _WARM_UP_S * RATE_PER_S, count)
         self._say("  ".join(f"{name} {value:,.1f}" for name, value in notes.items()))
         return Run(run.events, run.seconds, None, notes)
+
+    def _warm_broker(self) -> None:
+        ended = threading.Event()
+        consumer = Consumer(
+            {
+                **self._settings.kafka.client_config(),
+                "group.id": "bench-warm-up",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.subscribe([self._topic])
+
+        def read() -> None:
+            while not ended.is_set():
+                consumer.poll(0.1)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        with Publisher(self._settings, self._contract, source=SOURCE) as publisher:
+            for _ in range(_BROKER_WARM_UPS):
+                self._publish(publisher)
+        ended.set()
+        reader.join()
+        consumer.close()
 
     def _environment(self, contender: str, group: str, times: Path) -> Mapping[str, str]:
         if contender == SUBSCRIBER:
