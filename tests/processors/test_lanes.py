@@ -6,13 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from tests.processors.pure import Record
 from tests.waiting import wait_until
 
 from tradewire.processors._lanes import Lanes
 from tradewire.processors._partitions import OwnedPartition
+from tradewire.processors._work import RecordWork
 from tradewire.processors.dedupe import DedupeWindow
+from tradewire.processors.parking import Standing
 
 WITHIN_S = 30.0
 
@@ -102,6 +107,20 @@ def test_who_waits_for_the_end_of_calls_is_told_of_it() -> None:
         assert lanes.finish(lambda _: True, lambda _: lambda item: False, WITHIN_S)
         assert ["first"] == list(lanes.finished)
         assert 0 == len(lanes)
+
+
+def test_a_record_that_waited_while_its_partition_was_given_away_is_not_handed_over() -> None:
+    """Its key may be parked, which was forgotten with the partition: it would overtake what is parked ahead of it."""
+    owned = OwnedPartition("t", 0, 10, DedupeWindow(0), committed=None, says_begin=False)
+
+    class Lot:
+        def standing(self, *_: object) -> Standing:
+            owned.close()
+            return Standing.FREE
+
+    desk: Any = SimpleNamespace(lot=Lot(), handling=None)
+    record = Record("t", 0, 10, 0, b"parked", b"", ())
+    assert RecordWork(owned, owned.claim(10), record).take(desk) is None
 
 
 @pytest.mark.parametrize(("rows_max", "ahead_max"), [(4, 1_000), (1_000, 4)])

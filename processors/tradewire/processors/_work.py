@@ -81,6 +81,9 @@ class RecordWork:
         """Raises ParkingFull and ParkingUnconfirmed: the record must not be acknowledged."""
         record = self.job.record
         standing = desk.lot.standing(record.topic, record.partition, record.key, record.offset)
+        if not self.owned.is_open:
+            # Given away while it waited, and what is parked of it was forgotten: its next owner knows, and reads it.
+            return None
         if standing is Standing.SETTLED:
             desk.metrics.passed_over.labels(desk.group, "settled").inc()
             return None
