@@ -29,6 +29,7 @@ RATE_PER_S: Final = 5_000
 _WARM_UP_S: Final = 2
 _TIMEOUT_S: Final = 60
 _BROKER_WARM_UPS: Final = 3
+_EVENTS_THAT_COUNT: Final = 20_000
 _HANDLERS_ALONE: Final = {
     "TRADEWIRE_WORKER__PROJECTIONS": "[]",
     "TRADEWIRE_WORKER__CORRELATION": "false",
@@ -56,9 +57,10 @@ class WorkerLatencyStudy:
     )
     contenders: Sequence[str] = (WORKER, SUBSCRIBER, EVERYTHING)
     skipped: Mapping[str, str] = {}
-    warm_up: bool = True
 
     def __init__(self, settings: Settings, options: Options) -> None:
+        # Where figures count. A quick run only shows that it works.
+        self.warm_up = options.events >= _EVENTS_THAT_COUNT
         self._settings = settings
         self._say = options.say
         self._contract = Contract.load(settings)
@@ -71,7 +73,7 @@ class WorkerLatencyStudy:
 
     def measure(self, contender: str, number: int) -> Run:
         """Raises NotVerified when the reader did not have every event, or had one twice."""
-        if number == 0 and not self._is_warm:
+        if self.warm_up and not self._is_warm:
             self._is_warm = True
             self._warm_broker()
         self._log.empty(self._contract.topics)

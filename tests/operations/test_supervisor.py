@@ -143,13 +143,13 @@ def test_a_part_that_keeps_dying_is_started_again_later_and_later(
     """Once it has been ready the supervisor never gives up, and it does not spin either."""
     times = tmp_path / "times"
     text = f"import time; open({str(times)!r}, 'a').write(f'{{time.time()}}\\n'); time.sleep(0.3)"
-    restarts = Restarts(delay_s_min=0.1, delay_s_max=60, jitter=0.0, first_tries_max=1)
+    restarts = Restarts(delay_s_min=0.4, delay_s_max=60, jitter=0.0, first_tries_max=1)
     supervisor = supervise(part(tmp_path, "sink", python(text)), restarts=restarts)
 
     eventually(lambda: times.exists() and len(times.read_text().split()) >= 4, within_s=20)
     moments = [float(line) for line in times.read_text().split()]
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    assert gaps[2] - gaps[0] > 0.2  # 0.4 s of delay instead of 0.1 s
+    assert gaps[2] - gaps[0] > 0.5  # 1.6 s of delay instead of 0.4 s
     assert supervisor.error is None
 
 
