@@ -373,8 +373,10 @@ def run_worker(settings: Settings) -> int:
     # States are many small tuples without cycles: looking through all of them again and again finds nothing.
     gc.set_threshold(100_000, 50, 100)
     # A fetch needs the interpreter several times for some microseconds, in a thread of its own, and would wait 5 ms for
-    # it each time beside a fold: an event's wait in the worker was a third longer.
-    sys.setswitchinterval(0.0005)
+    # it each time beside a fold: an event's wait in the worker was a third longer. Beside short handlers alone it costs
+    # more than it gains.
+    if settings.worker.projections or settings.worker.correlation:
+        sys.setswitchinterval(0.0005)
     try:
         asyncio.run(_main(settings))
     except TradewireError as error:
