@@ -282,11 +282,11 @@ class Engine:
                     types[read.envelope.type if read.envelope is not None else STEPS] += 1
                     error = self._fold_one(read, states)
                 if error is not None:
-                    self._metrics.dead_letters.labels(record.topic).inc()
                     if parking is None:
                         states.forward(dead_letter(record, self._group, error))
                     else:
                         parking.park(record, error, batch, states)
+                    self._metrics.dead_letters.labels(record.topic).inc()
             taken = len(reads)
         except ParkingFull as found:
             full = found

@@ -1,7 +1,7 @@
 """What the encoder in C (``_native.c``) is told of a schema, and whether there is one.
 
 It is made at installation where a C compiler is found and is never needed: it writes what is plainly right and leaves
-all else, errors too, to the encoder in Python. ``TRADEWIRE_NATIVE=0`` in the environment leaves it unused.
+all else, errors too, to the encoder in Python.
 """
 
 from __future__ import annotations
