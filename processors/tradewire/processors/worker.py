@@ -8,18 +8,16 @@ again will not help), 70 anything else (start it again).
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import logging
 import os
 import shutil
 import signal
 import sys
-import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 import uvloop
 from faust.exceptions import ConsistencyError
@@ -35,6 +33,7 @@ from tradewire.processors._outbox import Outbox
 from tradewire.processors._recovery import RecoveryWatch
 from tradewire.processors._worker_handlers import WorkerHandlers, topics_of
 from tradewire.processors._worker_parking import WorkerParking
+from tradewire.processors.data_folder import own_folder, with_cause
 from tradewire.processors.duties import Duties
 from tradewire.processors.flow_declarations import DeclaredFlows
 from tradewire.processors.flow_notices import FLOW_TOPIC
@@ -124,35 +123,15 @@ def _written() -> list[str]:
     return [*_OWN_SOURCES, FLOW_TOPIC, *(table.topic for table in TABLES)]
 
 
-def leave(reason: str) -> NoReturn:
-    """Ends the process at once, nothing more committed: what was not settled is read again by the next one."""
-    _log.critical("worker ends", reason=reason)
+def leave(reason: str, folder: Path | None = None) -> NoReturn:
+    """Ends the process at once, nothing more committed: what was not settled is read again by the next one.
+
+    With its data ``folder`` a reason that tells of a full disk says which disk, and what to do.
+    """
+    _log.critical("worker ends", reason=with_cause(reason, folder))
     logging.shutdown()
     sys.stderr.flush()
     os._exit(EXIT_CRASHED)
-
-
-@contextmanager
-def own_folder(folder: Path) -> Iterator[str]:
-    """Makes the data folder this process's own and yields the name under which it is a member of its group.
-
-    The name stays with the folder: a restart takes the place of the process before it, without waiting for its session
-    to end.
-
-    Raises:
-        SettingsError: another worker has the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock: TextIO
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"worker.data_folder {folder} belongs to another running worker") from None
-        name_file = folder / "instance_id"
-        if not name_file.exists():
-            name_file.write_text(f"worker-{uuid.uuid4().hex[:12]}")
-        yield name_file.read_text().strip()
 
 
 class Worker:
@@ -161,6 +140,7 @@ class Worker:
     def __init__(self, settings: Settings, contract: Contract, instance_id: str, metrics: WorkerMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._leave = partial(leave, folder=settings.worker.data_folder)
         self._progress = Progress(settings.worker.data_folder)
         self._instance_id = instance_id
         self._tables_folder = settings.worker.data_folder / "faust"
@@ -202,7 +182,7 @@ class Worker:
                 )
             )
         session_s = settings.worker.session_timeout_ms / 1000
-        self._outbox = Outbox(settings.kafka, leave, confirm_timeout_s=session_s * CONFIRM_SHARE)
+        self._outbox = Outbox(settings.kafka, self._leave, confirm_timeout_s=session_s * CONFIRM_SHARE)
         self._parking = WorkerParking(
             settings.kafka,
             group,
@@ -213,14 +193,14 @@ class Worker:
         self._handlers: WorkerHandlers | None = None
         if subscriptions is not None:
             apart = handled.difference(folded)
-            self._handlers = WorkerHandlers(settings, contract, subscriptions, sources, apart=apart, leave=leave)
+            self._handlers = WorkerHandlers(settings, contract, subscriptions, sources, apart=apart, leave=self._leave)
         self.app.engine = Engine(
             folds,
             self._outbox,
             FaustStore(tables),
             group=group,
             metrics=metrics,
-            leave=leave,
+            leave=self._leave,
             parking=self._parking,
             handlers=self._handlers,
             deadline_grace_ms=settings.worker.deadline_grace_ms,
@@ -318,7 +298,7 @@ class Worker:
                 # The local tables are ahead of their topics, which were made anew or have lost records.
                 _log.error("local tables are dropped and rebuilt", reason=str(reason))
                 shutil.rmtree(self._tables_folder, ignore_errors=True)
-            leave(f"Faust gave up: {reason!r}")
+            self._leave(f"Faust gave up: {reason!r}")
         self.app.consumer.stop_flow()
         await self.app.engine.drained(STOP_TIMEOUT_S / 2, at_end=True)
         if handlers is not None and handling is not None:
@@ -384,7 +364,7 @@ def run_worker(settings: Settings) -> int:
         return EXIT_CRASHED if error.retriable else EXIT_REFUSED
     except Exception as error:
         _log.critical("worker ends", reason=repr(error), exc_info=True)
-        leave(repr(error))
+        leave(repr(error), settings.worker.data_folder)
     return 0
 
 
