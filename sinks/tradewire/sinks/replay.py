@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tradewire.core import get_logger, new_id
 from tradewire.core.errors import KafkaUnavailable, ReplayError
 from tradewire.core.settings import Settings
 from tradewire.sinks.digest import Digest, Digester, write_lines
+from tradewire.sinks.folders import cause_of
 from tradewire.sinks.records import Record, RecordColumns
 from tradewire.sinks.retention.archived_history import ArchivedHistory
 from tradewire.sinks.topic_target import TopicTarget
@@ -186,10 +188,10 @@ class Replay:
         return self._result(replay_id, digester, first, last)
 
     def to_file(self, wanted: OffsetRange, file: Path, *, allow_gaps: bool = False) -> ReplayResult:
-        """Writes a new file of JSON lines, whole or not at all.
+        """Writes a new file of JSON lines, whole or not at all; it is on the disk when this returns.
 
         Raises:
-            ReplayError: the file exists.
+            ReplayError: the file exists, or cannot be written (no folder, no right, no room); nothing of it is left.
         """
         if file.exists():
             raise ReplayError(f"{file} exists; a replay does not overwrite files", file=str(file))
@@ -197,9 +199,18 @@ class Replay:
         try:
             with part.open("w", encoding="utf-8") as stream:
                 result = self.to_stream(wanted, stream, allow_gaps=allow_gaps)
+                stream.flush()
+                os.fsync(stream.fileno())
             part.replace(file)
+        except OSError as error:
+            raise ReplayError(
+                f"{file} cannot be written: {error.strerror or error}{cause_of(error, file.parent)}. "
+                "Nothing of it is left",
+                file=str(file),
+            ) from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         return result
 
     def to_topic(

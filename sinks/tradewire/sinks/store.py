@@ -40,6 +40,8 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
 _DATA_ERRORS: Final = frozenset((6, 26, 27, 32, 33, 38, 41, 49, 69, 72, 117, 131, 321, 349, 407, 441, 469))
 
 
+_NOT_ENOUGH_SPACE: Final = 243
+_FULL_DISK: Final = ". The disk of its data folder (`SELECT path FROM system.disks`) is full: make room there"
 _PROJECTIONS_FROM: Final = "min_table_rows_to_use_projection_index"
 
 
@@ -79,9 +81,10 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None, compre
 
 
 def _unavailable(settings: ClickHouseSettings, error: Exception) -> ClickHouseUnavailable:
-    where = f"{settings.host}:{settings.port}"
+    where, code = f"{settings.host}:{settings.port}", getattr(error, "code", None)
+    cause = _FULL_DISK if code == _NOT_ENOUGH_SPACE else ""
     return ClickHouseUnavailable(
-        f"ClickHouse at {where} does not do what it is asked: {error}", host=where, code=getattr(error, "code", None)
+        f"ClickHouse at {where} does not do what it is asked: {error}{cause}", host=where, code=code
     )
 
 

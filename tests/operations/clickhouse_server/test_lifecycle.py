@@ -15,6 +15,7 @@ import httpx
 import pytest
 from tests.operations.clickhouse_server.asking import query_is_running
 from tests.operations.clickhouse_server.conftest import Running
+from tests.small_disk import small_disk_or_skip
 from tests.waiting import wait_until
 
 Launch = Callable[..., Running]
@@ -130,6 +131,25 @@ def test_a_taken_port_is_named(launch: Launch, tmp_path: Path) -> None:
     said = _refused("--port", str(server.port), "--data", str(tmp_path / "other"))
     assert f"127.0.0.1:{server.port}" in said
     assert "--port" in said
+
+
+def test_a_folder_without_room_is_named(tmp_path: Path) -> None:
+    """In one line, with the way out; with room it starts."""
+    with small_disk_or_skip(tmp_path / "disk", 32) as disk:
+        disk.fill()
+        said = _refused("--port", "0", "--data", str(disk.folder / "data"))
+        assert f"The ClickHouse data folder {disk.folder / 'data'} cannot be written" in said
+        assert "Is its disk full" in said
+        assert "Traceback" not in said
+        disk.empty()
+
+        running = Running(disk.folder / "data").start()
+        try:
+            assert "1\n" == running.text("SELECT 1")
+        finally:
+            running.stop()
+            assert running.process.stdout is not None
+            running.process.stdout.close()
 
 
 def test_it_dies_with_its_parent_when_told_to(tmp_path: Path) -> None:

@@ -180,14 +180,22 @@ class Engine:
             raise StackError(
                 f"The data folder {folder} has one of ? & # % in its name, which chDB cannot open; rename it"
             )
-        # The engine looks for files of a table's name in the working directory: give it an empty one.
-        scratch = folder / "user_files"
-        scratch.mkdir(parents=True, exist_ok=True)
-        os.chdir(scratch)
-        self.defaults: Mapping[str, str] = {**_SERVER_DEFAULTS, **settings}
-        options = {"config-file": str(configuration.write(folder, query_log=query_log)), **self.defaults}
         self.temporary = folder / "http_tmp"
-        self.temporary.mkdir(exist_ok=True)
+        try:
+            # The engine looks for files of a table's name in the working directory: give it an empty one.
+            scratch = folder / "user_files"
+            scratch.mkdir(parents=True, exist_ok=True)
+            os.chdir(scratch)
+            self.temporary.mkdir(exist_ok=True)
+            config_file = configuration.write(folder, query_log=query_log)
+        except OSError as error:
+            raise StackError(
+                f"The ClickHouse data folder {folder} cannot be written: {error}. Is its disk full, or does it "
+                "belong to another user? Make room, change its rights, or give another --data folder",
+                folder=str(folder),
+            ) from error
+        self.defaults: Mapping[str, str] = {**_SERVER_DEFAULTS, **settings}
+        options = {"config-file": str(config_file), **self.defaults}
         self._address = f"{folder}?" + "&".join(f"{name}={value}" for name, value in options.items())
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
         self._control_pool = ThreadPoolExecutor(2, thread_name_prefix="control")

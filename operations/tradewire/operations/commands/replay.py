@@ -59,7 +59,8 @@ def replay_range(
                 assert to_topic is not None
                 result = replay.to_topic(wanted, to_topic, exact=exact, allow_gaps=allow_gaps)
         except BaseException:
-            if replay.next_offset is not None and replay.next_offset > lo:
+            # Of a file nothing is left.
+            if to_file is None and replay.next_offset is not None and replay.next_offset > lo:
                 notes.print(f"stopped; go on with --from {replay.next_offset}")
             raise
     notes.print(_result_table(result))

@@ -16,6 +16,7 @@ from tradewire.sinks.audit.buckets import NOTHING, BucketSum
 from tradewire.sinks.audit.stored_rows import StoredRows
 from tradewire.sinks.columns import quoted
 from tradewire.sinks.ddl import stored_schemas
+from tradewire.sinks.folders import cause_of
 from tradewire.sinks.positions import SinkPositions
 from tradewire.sinks.raw_history import RawHistory
 from tradewire.sinks.retention.archive import archive_name, read_archive, sum_of, write_archive
@@ -247,7 +248,13 @@ class Retention:
                     )  # fmt: skip
                     archived += written.rows
         except OSError as error:
-            raise SinkError(f"the archive cannot be written to {self._folder}: {error}; nothing was deleted") from error
+            raise SinkError(
+                f"the archive of {found.topic}[{found.partition}] cannot be written to retention.archive_folder "
+                f"{self._folder}: {error}{cause_of(error, self._folder)}; nothing of this partition was deleted, the "
+                "next run archives it again",
+                topic=found.topic,
+                partition=found.partition,
+            ) from error
         finally:
             raw.close()
         return archived
