@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Much of the suite waits for brokers that were killed; each process has servers of its own.
 TEST_PROCESSES ?= 2
+# Whole files, in the order of tests/order.py. Tests start hundreds of processes, which would all compile our modules anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# Of the fault suite's schedules; tests run the first three.
+SEEDS ?= 0-19
 ROOMS := core schemas producers processors sinks gateway operations
 MYPY_PACKAGES := $(foreach room,$(ROOMS),-p tradewire.$(room))
 
-.PHONY: help install demo up test lint format generate bench lock clean
+.PHONY: help install demo up test chaos lint format generate bench lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +33,10 @@ up: $(INSTALLED) ## Start the local stack; Ctrl-C stops it
 	$(BIN)/tradewire up
 
 test: $(INSTALLED) ## All tests, against real Kafka and the real ClickHouse engine
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+chaos: $(INSTALLED) ## The full fault suite, in longer forms and with twenty seeds; SEEDS=7 or SEEDS=20-39: others
+	$(PYTEST) -m "chaos or long" --chaos-seeds $(SEEDS) $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## ruff (format and check) and mypy strict over all rooms
 	$(BIN)/ruff format --check .

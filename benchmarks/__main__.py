@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--rows publish,sink] [--events 100000] [--rounds 3] [--quick]``; ``make bench`` calls it."""
+"""``python -m benchmarks [--rows publish,sink] [--events 100000] [--rounds 3] [--quick] [--ours-alone]``."""
 
 from __future__ import annotations
 
@@ -121,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(
         rounds=1 if given.quick and given.rounds is None else given.rounds or 3,
         events=given.events or (_EVENTS_QUICK if given.quick else _EVENTS),
+        ours_alone=given.ours_alone,
         say=lambda text: console.print(f"  {text}", style="dim", highlight=False),
     )
     rows: list[Row] = []
@@ -170,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help="rounds that count, after one that does not; default: 3")
     parser.add_argument("--quick", action="store_true", help="few events, one round: shows that it works, no figures")
+    parser.add_argument("--ours-alone", action="store_true", help="no peers and no limits: rows without ratios")
     parser.add_argument("--output", type=Path, default=REPO / "benchmarks" / "results", help="default: %(default)s")
     return parser
 

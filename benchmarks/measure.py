@@ -17,10 +17,14 @@ class NotVerified(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to measure: ``events`` of each fast contender, a fixed share of that of a slow one."""
+    """How much to measure: ``events`` of each fast contender, a fixed share of that of a slow one.
+
+    ``ours_alone`` leaves peers and limits out.
+    """
 
     rounds: int = 3
     events: int = 100_000
+    ours_alone: bool = False
     say: Callable[[str], None] = field(default=lambda text: None)
 
     def share(self, share: float = 1.0) -> int:
@@ -71,9 +75,11 @@ def run_study(study: Study, options: Options) -> dict[str, list[Run]]:
     Raises:
         NotVerified: some run did not do its work. Whatever else a contender raises also ends the study.
     """
-    runs: dict[str, list[Run]] = {name: [] for name in study.contenders}
+    ours = {spec.ours for spec in study.rows}
+    contenders = [name for name in study.contenders if name in ours or not options.ours_alone]
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(0 if study.warm_up else 1, options.rounds + 1):
-        for name in turns(study.contenders, number):
+        for name in turns(contenders, number):
             # Every run begins with an equally clean heap; what lives on is not looked through in the measured time.
             gc.collect()
             gc.freeze()

@@ -89,7 +89,8 @@ class ProjectionStudy:
         (self._folder / "trade.avsc").write_text(self._contract.catalogue[TYPE].latest.text, encoding="utf-8")
         self.skipped: dict[str, str] = {}
         try:
-            self._quix = str(quix_python(settings.local.cache_folder))
+            if not options.ours_alone:
+                self._quix = str(quix_python(settings.local.cache_folder))
         except EnvironmentMissing as error:
             self.skipped[QUIX] = str(error)
         (self._folder / "patterns.yaml").write_text(_NOTHING_TO_SEE, encoding="utf-8")

@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from tests.needs import java_or_skip
+from tests.order import is_left_to_chaos, longest_first
 from tests.waiting import http_answers, wait_until
 from tradewire.core import Settings, load_settings
 from tradewire.core.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
@@ -33,6 +34,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("shared machine")
 # Threads of librdkafka log to a stream that pytest has closed after the test that made the handler.
 logging.raiseExceptions = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chaos-seeds", help="seeds of the fault suite, as 0-19 or 7,12; see tests/operations/test_chaos.py"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long files first; longer forms of tests are left to ``make chaos``."""
+    left_out = [item for item in items if is_left_to_chaos(item, config.option.markexpr)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = longest_first([item for item in items if item not in set(left_out)])
 
 
 @pytest.fixture(scope="session", autouse=True)

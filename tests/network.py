@@ -4,6 +4,7 @@
         ...              # clients reach the broker at link.address only, also after they have read its metadata
         link.cut()       # nothing comes through; connections stay open, as when a switch dies
         link.mend()
+    link.slow(0.2)   # from now on what comes through comes later
 
 The broker has a second listener that advertises the link's address. A cut drops nothing for good: what was on its
 way arrives when it is mended, as TCP sends it again, or never, with ``mend(forget=True)``.
@@ -39,6 +40,7 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="tests-link", daemon=True)
         self._started = threading.Event()
         self.connections = 0
+        self._delay_s = 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -53,6 +55,10 @@ class Link:
         if forget:
             self._call(self._reset)
         self._call(self._set_open, True, True)
+
+    def slow(self, delay_s: float) -> None:
+        """Holds every piece of up to 64 KiB back for so long, and what follows on its connection behind it."""
+        self._delay_s = delay_s
 
     def stop(self) -> None:
         """Closes every connection and the port."""
@@ -69,6 +75,9 @@ class Link:
 
         self._loop.call_soon_threadsafe(run)
         assert done.wait(20), "the link does not answer"
+
+    def _delay(self) -> float:
+        return self._delay_s
 
     def _set_open(self, requests: bool, replies: bool) -> None:
         for gate, opened in ((self._requests, requests), (self._replies, replies)):
@@ -103,8 +112,8 @@ class Link:
                 there_reader, there_writer = await asyncio.open_connection(HOST, self._target)
                 self._writers.add(there_writer)
                 pumps = [
-                    asyncio.create_task(_pump(reader, there_writer, self._requests)),
-                    asyncio.create_task(_pump(there_reader, writer, self._replies)),
+                    asyncio.create_task(_pump(reader, there_writer, self._requests, self._delay)),
+                    asyncio.create_task(_pump(there_reader, writer, self._replies, self._delay)),
                 ]
                 self._pumps.update(pumps)
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -118,9 +127,13 @@ class Link:
             self._writers.discard(writer)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event, delay: Callable[[], float]
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):
+            if delay_s := delay():
+                await asyncio.sleep(delay_s)
             await gate.wait()
             writer.write(data)
             await writer.drain()

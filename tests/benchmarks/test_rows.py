@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import benchmarks.publish
 import pytest
@@ -66,20 +67,39 @@ def test_the_command_measures_prints_and_writes_the_row(tmp_path: Path) -> None:
     assert str(Path.home()) not in json.dumps(details)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_every_other_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(tmp_path)]
-    command += ["--rows", "publish_latency,publish_wire,sink,projection,replay,encode"]
+OTHERS = "publish_latency,publish_wire,sink,projection,replay,encode"
+OTHER_ROWS = {"publish_latency", "publish_wire_lz4", "publish_wire_zstd", "sink", "projection", "projection_quix"}
+OTHER_ROWS |= {"replay", "encode", "decode", "worker_noop", "worker_correlation", "worker_everything"}
+
+
+def measured(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
+    """What the command writes of all rows but those of the publisher."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(folder), "--rows", OTHERS, *arguments]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = {row["row"]: row for row in json.loads((tmp_path / "latest.json").read_text())}
-    assert {"publish_latency", "publish_wire_lz4", "publish_wire_zstd"} <= set(rows)
-    assert {"sink", "projection", "projection_quix", "replay", "encode", "decode"} <= set(rows)
-    assert {"worker_noop", "worker_correlation", "worker_everything"} <= set(rows)
+    rows = {row["row"]: row for row in json.loads((folder / "latest.json").read_text())}
+    assert set(rows) >= OTHER_ROWS
     assert all(list(row) == KEYS for row in rows.values())
-    assert rows["replay"]["peer_per_s"] is None
     assert all(row["ours_per_s"] > 0 for row in rows.values())
+    return rows
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ours_of_every_other_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
+    """Peers and limits, which take twice as long as ours, are left out, and the rows say so."""
+    rows = measured(tmp_path, "--ours-alone")
+    assert {None} == {rows[name]["vs_peer"] for name in ("sink", "projection", "projection_quix", "worker_noop")}
+    assert {None} == {rows[name]["vs_limit"] for name in ("sink", "projection", "replay")}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_every_other_row_is_measured_and_verified_beside_peers_and_limits(tmp_path: Path) -> None:
+    rows = measured(tmp_path)
+    assert rows["replay"]["peer_per_s"] is None
+    assert all(rows[name]["vs_peer"] > 0 for name in ("sink", "projection"))
+    assert all(rows[name]["vs_limit"] > 0 for name in ("sink", "projection", "replay", "worker_everything"))
 
 
 def test_an_unknown_row_is_refused_by_name() -> None:

@@ -163,7 +163,7 @@ def test_no_broker_outlives_a_killed_test_run(tmp_path: Path, artifacts: Artifac
 
 @pytest.mark.slow
 @pytest.mark.chaos
-@pytest.mark.parametrize("mode", ["isolated", "combined"])
+@pytest.mark.parametrize("mode", ["isolated", pytest.param("combined", marks=pytest.mark.long)])
 def test_three_brokers_lose_one_and_no_data(tmp_path: Path, artifacts: Artifacts, mode: Mode) -> None:
     """With three replicas a killed broker costs nothing: writing goes on, and it catches up when it is back."""
     with local_kafka(tmp_path, brokers=3, mode=mode, cache_dir=artifacts.cache_dir) as kafka:

@@ -362,7 +362,7 @@ def test_clickhouse_away_is_waited_out(settings: Settings, contract: Contract, t
             arena.send(arena.topic("market"), arena.events(300), partition)
         away_since = time.monotonic()
         before_kb = rss_kb(process.process.pid)
-        many = arena.events(300) * 40
+        many = arena.events(300) * 15
         arena.send(arena.topic("market"), many, 0)
         # Longer than max.poll.interval.ms: a sink that waited for its insert without polling would be out of its group.
         wait_until(lambda: time.monotonic() - away_since > 7, within_s=30, alive=process.process.poll)
