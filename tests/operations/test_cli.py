@@ -49,6 +49,17 @@ def test_a_wrong_setting_is_one_line_on_stderr_and_exit_code_1(tmp_path: Path) -
     assert "error: kafka.bootstrap: is not a setting" == done.stderr.strip()
 
 
+def test_a_clickhouse_that_is_away_is_one_line_with_the_settings_to_look_at(tmp_path: Path) -> None:
+    """Without what HTTP clients say of every attempt."""
+    done = tradewire("sql", "SELECT 1", cwd=tmp_path, env={"TRADEWIRE_CLICKHOUSE__PORT": "1"})
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert (
+        "error: ClickHouse at 127.0.0.1:1 does not answer: Connection refused. Is it up, and are clickhouse.host and "
+        "clickhouse.port right?" == done.stderr.strip()
+    )
+
+
 def test_a_broker_that_is_away_is_said_with_the_remedy(tmp_path: Path) -> None:
     """The address that was tried and the command that starts one."""
     done = tradewire("topics", "plan", cwd=tmp_path, env={"TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -12,6 +13,7 @@ from rich.markup import escape
 from tradewire.core import TradewireError, configure_logs, load_settings
 
 EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
 app = typer.Typer(
     name="tradewire",
     help="Event streaming for trading services on Kafka, Faust and ClickHouse.",
@@ -69,17 +71,25 @@ def _root() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command. Exit code 0 when it did what it says, 1 on an error of ours (on stderr), 2 on bad usage."""
+    """Runs one command. Exit code 0 when it did what it says, 1 on an error of ours (on stderr), 2 on bad usage, 130
+    after an interrupt."""
     arguments = sys.argv[1:] if arguments is None else arguments
     errors = Console(stderr=True, soft_wrap=True)
     try:
         settings = load_settings()
         configure_logs(settings.log.level, settings.log.format)
+        # They warn of every attempt before the error that a command tells anyway.
+        for chatty in ("urllib3.connectionpool", "clickhouse_connect"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         _mount({word for word in arguments[:1] if not word.startswith("-")})
         app(arguments)
     except TradewireError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        # Before a command has begun; typer answers alike afterwards.
+        errors.print("Aborted.")
+        sys.exit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as error:
         extra = _EXTRA_OF.get((error.name or "").split(".")[0])
         if extra is None:

@@ -68,7 +68,13 @@ class SinkPositions:
             lows = self._offsets(wanted, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
             ends = self._offsets(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         except (KafkaException, TimeoutError) as error:
-            raise KafkaUnavailable(f"{self._servers}: positions cannot be read: {error}") from error
+            cause = (
+                error.args[0].str() if isinstance(error, KafkaException) else f"no answer in {self._timeout_s:.0f} s"
+            )
+            raise KafkaUnavailable(
+                f"{self._servers} does not say how far topics and the sink are: {cause}. Is the broker up, and is "
+                "kafka.bootstrap_servers right?"
+            ) from error
         return [
             PartitionPosition(
                 topic, partition, lows[topic, partition], ends[topic, partition], stored[topic, partition]

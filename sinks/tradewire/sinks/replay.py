@@ -109,6 +109,8 @@ class Replay:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "allow.auto.create.topics": False,
+                # A refused connection comes back as our error, not as a stream of lines on stderr.
+                "log_level": 2,
             }
         )
         self._history: ArchivedHistory | None = None
@@ -293,10 +295,14 @@ class Replay:
                 KafkaError._UNKNOWN_TOPIC,
             ):
                 raise RangeInvalid(f"{where} does not exist on {self._settings.kafka.bootstrap_servers}") from error
-            raise KafkaUnavailable(f"{where}: the broker does not say where it begins and ends: {cause}") from error
+            raise KafkaUnavailable(
+                f"{self._settings.kafka.bootstrap_servers} does not say where {where} begins and ends: {cause.str()}. "
+                "Is the broker up, and is kafka.bootstrap_servers right?"
+            ) from error
         if found is None:
             raise KafkaUnavailable(
-                f"{self._settings.kafka.bootstrap_servers} does not answer within {_TIMEOUT_S:.0f} s"
+                f"{self._settings.kafka.bootstrap_servers} does not answer within {_TIMEOUT_S:.0f} s: is the broker "
+                "up, and is kafka.bootstrap_servers right?"
             )
         return int(found[0]), int(found[1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -40,8 +41,12 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
 _DATA_ERRORS: Final = frozenset((6, 26, 27, 32, 33, 38, 41, 49, 69, 72, 117, 131, 321, 349, 407, 441, 469))
 
 
-_NOT_ENOUGH_SPACE: Final = 243
-_FULL_DISK: Final = ". The disk of its data folder (`SELECT path FROM system.disks`) is full: make room there"
+# What to do about some of the engine's codes, where its text does not say it.
+_CAUSES: Final = {
+    243: ". The disk of its data folder (`SELECT path FROM system.disks`) is full: make room there",
+    516: ". Are clickhouse.username and clickhouse.password right?",
+}
+_SYSTEM_ERROR: Final = re.compile(r"\[Errno -?\d+\] ([^'\")\]]+)|(?<!\w)(timed out)")
 _PROJECTIONS_FROM: Final = "min_table_rows_to_use_projection_index"
 
 
@@ -77,15 +82,26 @@ def connect(settings: ClickHouseSettings, *, database: str | None = None, compre
             client.set_client_setting(_PROJECTIONS_FROM, 0)
         return client
     except (ClickHouseError, OSError) as error:
-        raise _unavailable(settings, error) from error
+        raise unavailable(settings, error) from error
 
 
-def _unavailable(settings: ClickHouseSettings, error: Exception) -> ClickHouseUnavailable:
+def unavailable(settings: ClickHouseSettings, error: Exception) -> ClickHouseUnavailable:
+    """What an exception of the client means, with host and port, and with the setting or the disk to look at."""
     where, code = f"{settings.host}:{settings.port}", getattr(error, "code", None)
-    cause = _FULL_DISK if code == _NOT_ENOUGH_SPACE else ""
-    return ClickHouseUnavailable(
-        f"ClickHouse at {where} does not do what it is asked: {error}{cause}", host=where, code=code
-    )
+    if code is None:
+        said = (
+            f"does not answer: {cause_of_silence(error)}. Is it up, and are clickhouse.host and clickhouse.port right?"
+        )
+    else:
+        said = f"does not do what it is asked: {error}{_CAUSES.get(code, '')}"
+    return ClickHouseUnavailable(f"ClickHouse at {where} {said}", host=where, code=code)
+
+
+def cause_of_silence(error: Exception) -> str:
+    """What the system said, out of the texts that HTTP clients wrap around it."""
+    text = str(error)
+    found = [match.group(match.lastindex or 0) for match in _SYSTEM_ERROR.finditer(text)]
+    return found[-1].strip() if found else text
 
 
 class Store:
@@ -215,7 +231,7 @@ class Store:
         except (ClickHouseError, OSError) as error:
             if getattr(error, "code", None) is None:
                 self.close()
-            raise _unavailable(self._settings, error) from error
+            raise unavailable(self._settings, error) from error
 
 
 def query_id_of(token: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
@@ -18,7 +19,7 @@ from tradewire.sinks.newest import as_newest
 from tradewire.sinks.payload import payload_of
 from tradewire.sinks.questions import must_read, read_only
 from tradewire.sinks.raw_history import events_where
-from tradewire.sinks.store import connect
+from tradewire.sinks.store import cause_of_silence, connect
 
 FLOW_EVENTS_MAX: Final = 10_000
 _EVENT_COLUMNS: Final = (
@@ -152,7 +153,7 @@ class StoredHistory:
         try:
             found = events_where(self._client, self._database, where, by, parameters, codec)
         except (ClickHouseError, OSError) as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         last = found[limit - 1] if len(found) > limit else None
         if last is None or last.position is None:
             return ReadPage(found, None)
@@ -224,7 +225,7 @@ class StoredHistory:
                 settings=read_only(self._database, rows_max + 1, seconds_max, memory_bytes_max),
             )
         except (ClickHouseError, OSError) as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         rows = result.result_rows
         return Answer(
             result.column_names,
@@ -250,7 +251,7 @@ class StoredHistory:
             settings = {**read_only(self._database, 0, seconds_max, memory_bytes_max), "limit": rows_max}
             return self._client.raw_query(question, fmt=format, settings=settings)
         except (ClickHouseError, OSError) as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
 
     def _newest(self, events: list[StoredEvent], codec: Codec | None) -> list[StoredEvent]:
         if codec is None:
@@ -258,7 +259,7 @@ class StoredHistory:
         try:
             return as_newest(self._client, self._database, events, codec)
         except (ClickHouseError, OSError) as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
 
     def _table(self, name: str) -> str:
         return f"`{self._database}`.{name}"
@@ -267,15 +268,24 @@ class StoredHistory:
         try:
             return self._client.query(sql, parameters=dict(parameters)).result_rows
         except (ClickHouseError, OSError) as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
 
 
-def _refusal(error: Exception) -> QueryError | ClickHouseUnavailable:
+# Of a table and of a database.
+_NOT_THERE: Final = (60, 81)
+_IN_SCOPE: Final = re.compile(r" In scope .*(?=\([A-Z_]+\)$)", re.DOTALL)
+
+
+def refusal(error: Exception) -> QueryError | ClickHouseUnavailable:
+    """What an exception of the client means: nobody answered, or the engine refused, which is quoted."""
     code = getattr(error, "code", None)
     if code is None:
-        return ClickHouseUnavailable(f"ClickHouse does not answer: {error}")
+        return ClickHouseUnavailable(f"ClickHouse does not answer: {cause_of_silence(error)}")
     text = str(error)
     said = text.split("DB::Exception: ", 1)[-1].split("(version ", 1)[0].strip()
+    if code in _NOT_THERE:
+        # The engine quotes the whole question, which says less than this.
+        said = f"{_IN_SCOPE.sub(' ', said)} Has the sink run, and is clickhouse.database right?"
     return QueryError(f"ClickHouse refuses (code {code}): {said}", code=code)
 
 

@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tradewire.core import load_settings
+from tradewire.core.errors import QueryError
 from tradewire.operations.commands.query import say_complete
 from tradewire.sinks.history import History
 from tradewire.sinks.stored_history import Answer
 
 _MB = 1_000_000
+# What the engine's codes are about: too slow, too much memory.
+_LIMITS: dict[object, str] = {159: "--seconds-max", 241: "--memory-mb-max"}
 
 
 def sql(
@@ -38,18 +41,24 @@ def sql(
         "memory_bytes_max": (memory_mb_max or settings.gateway.sql_memory_mb_max) * _MB,
     }
     notes = Console(stderr=True, soft_wrap=True)
-    with History.open(settings) as history:
-        if format is not None:
-            text = history.sql_text(question, format, rows_max=rows, **limits)
-            sys.stdout.buffer.write(text.answer)
-            sys.stdout.flush()
-            complete = text.complete
-        else:
-            found = history.sql(question, rows_max=rows, **limits)
-            Console().print(_table(found.answer))
-            if found.answer.truncated:
-                notes.print(f"only the first {rows:,} rows are shown; see --rows-max")
-            complete = found.complete
+    try:
+        with History.open(settings) as history:
+            if format is not None:
+                text = history.sql_text(question, format, rows_max=rows, **limits)
+                sys.stdout.buffer.write(text.answer)
+                sys.stdout.flush()
+                complete = text.complete
+            else:
+                found = history.sql(question, rows_max=rows, **limits)
+                Console().print(_table(found.answer))
+                if found.answer.truncated:
+                    notes.print(f"only the first {rows:,} rows are shown; see --rows-max")
+                complete = found.complete
+    except QueryError as error:
+        limit = _LIMITS.get(error.context.get("code"))
+        if limit is None:
+            raise
+        raise QueryError(f"{error}. Ask for less, or raise {limit}", **error.context) from error
     say_complete(complete, notes)
 
 

@@ -203,6 +203,8 @@ def _of_topic(
             **settings.kafka.client_config(),
             # librdkafka wants a group's name even where no group is used.
             "group.id": "tradewire-trace",
+            # A refused connection comes back as our error, not as a stream of lines on stderr.
+            "log_level": 2,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
@@ -232,7 +234,7 @@ def _of_topic(
                 elif error is not None and not error.retriable():
                     raise KafkaException(error)
     except KafkaException as error:
-        said = "; ".join([*looked, f"Kafka {settings.kafka.bootstrap_servers} cannot be read: {error.args[0]}"])
+        said = "; ".join([*looked, f"Kafka {settings.kafka.bootstrap_servers} cannot be read: {error.args[0].str()}"])
         raise KafkaUnavailable(f"the flow cannot be looked up: {said}") from error
     finally:
         consumer.close()
