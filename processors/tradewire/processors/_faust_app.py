@@ -4,7 +4,9 @@ What is replaced, each for a fault seen in the pinned version:
 
 - records go to the engine in whole fetches, not one by one through a race of two tasks each;
 - what may be committed comes from the ledger, not from gaps between acknowledged offsets;
-- a fetch that returns into a rebalance is dropped, or sought back if there is none, never skipped;
+- a fetch that returns into a rebalance, or into a place that was sought meanwhile, is given back, never skipped;
+- events are handed out only when the tables of this very assignment are whole and its places are sought;
+- records of a changelog go into the local store at once, with their offset, and not through a queue that is cleared;
 - the consumer reads committed records only and is a static member of its group, so a restart takes over at once.
 """
 
@@ -17,7 +19,7 @@ from typing import Any, cast
 
 import aiokafka
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service, ServiceT
@@ -27,6 +29,8 @@ from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import _aiokafka_on_uvloop
 from tradewire.processors._engine import Engine
+from tradewire.processors._fetching import NOWHERE, Fetched, fetch, give_back, seek_to_committed
+from tradewire.processors._recovery import apply_changelog, end_recovery
 
 _aiokafka_on_uvloop.install()
 _log = get_logger(__name__)
@@ -34,8 +38,8 @@ _log = get_logger(__name__)
 _FETCH_TIMEOUT_S = 1.0
 # While a partition is held, it is looked so often whether it may be read on.
 _HELD_TIMEOUT_S = 0.05
-# Asked for by name where nothing else may be fetched: a fetch of no partition would be one of all.
-_NOWHERE = TP("", -1)
+# What was given back may be fetched again at once: not again and again while a seek is under way.
+_GIVEN_BACK_S = 0.01
 
 
 def security_of(kafka: KafkaSettings) -> dict[str, Any]:
@@ -82,6 +86,28 @@ class WorkerConsumerThread(driver.AIOKafkaConsumerThread):
             **security_of(app.kafka),
         )
 
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Fetched:
+        if not self.consumer.flow_active:
+            return Fetched({})
+        if consumer._closed or consumer._fetcher._closed:
+            raise ConsumerStoppedError
+        with consumer._fetcher._subscriptions.fetch_context():
+            return await fetch(consumer, active_partitions, timeout, max_records)
+
+    async def give_back(self, fetched: Fetched) -> None:
+        """See ``_fetching.give_back``."""
+        await self.call_thread(_give_back, self._ensure_consumer(), fetched)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """See ``_fetching.seek_to_committed``."""
+        return cast(Mapping[TP, int], await self.call_thread(seek_to_committed, self._ensure_consumer()))
+
+
+async def _give_back(consumer: Any, fetched: Fetched) -> None:
+    give_back(consumer, fetched)
+
 
 class WorkerConsumer(driver.Consumer):
     """Faust's consumer with our way of handing out records and of deciding what may be committed."""
@@ -89,10 +115,14 @@ class WorkerConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._engine = cast(WorkerApp, self.app).engine
-        # From when the engine has taken an assignment over until it is revoked. Flow alone does not say so: the
-        # recovery of an assignment that has ended meanwhile may resume it into the next one.
-        self._is_taken_over = False
-        self._stops = 0
+        # Number of the assignment that the engine has taken over, None from its revocation on. Flow alone does not say
+        # so: the recovery of an assignment that has ended meanwhile may resume it into the next one.
+        self._taken_over: int | None = None
+        self._assignments = 0
+        # Its tables are recovered and its places sought: events may be folded.
+        self._is_whole = False
+        # A fetch is good as long as flow has not been stopped and nothing been sought since it was begun.
+        self._epoch = 0
 
     def _new_consumer_thread(self) -> WorkerConsumerThread:
         return WorkerConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -121,7 +151,7 @@ class WorkerConsumer(driver.Consumer):
         ends, and it is read again.
         """
         self.stop_flow()
-        self._is_taken_over = False
+        self._taken_over, self._is_whole = None, False
         timeout_s = cast(WorkerApp, self.app).drain_timeout_s
         if not await self._engine.drained(timeout_s):
             self._engine.leave(f"partitions went before their batches were settled, within {timeout_s:.0f} s")
@@ -135,21 +165,56 @@ class WorkerConsumer(driver.Consumer):
             await self._engine.take_over(tp for tp in assigned if not self._is_changelog_tp(tp))
         except TradewireError as error:
             self._engine.leave(f"partitions cannot be taken over: {error}")
-        self._is_taken_over = True
+        self._assignments += 1
+        self._taken_over = self._assignments
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Seeks to what is committed, as Faust does when it has recovered the tables; from then on events are folded.
+
+        The recovery of an assignment that has ended may come here as well: that is no word about the one of now.
+        """
+        of = self._taken_over
+        self._epoch += 1
+        await super().perform_seek()
+        self._epoch += 1
+        if of is None or of != self._taken_over:
+            return
+        recovery = self._recovery
+        if recovery is not None and recovery.need_recovery():
+            self._engine.leave(f"Faust has ended a recovery with {recovery.active_remaining_total()} records left")
+        self._is_whole = True
+        self._engine.resume((tp.topic, tp.partition) for tp in self.assignment())
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether there is an assignment whose tables are not whole yet."""
+        return self._taken_over is not None and not self._is_whole
+
+    @property
+    def _recovery(self) -> Any:
+        return cast(Any, self.app.tables)._recovery  # the public property would make one
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """What was fetched before is not good any more; nor is what was fetched while this was under way."""
+        self._epoch += 1
+        await super().seek_wait(partitions)
+        self._epoch += 1
 
     # --- handing out records
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        # A copy: Faust empties its own in place while the call is under way.
+        wanted = frozenset(active_partitions or ())
         held = None if self._engine.handlers is None else self._engine.handlers.held
-        if held and active_partitions:
+        if held:
             # Fetching goes on, of nothing if need be: a consumer that does not fetch counts as dead to its group.
-            active_partitions, timeout = active_partitions - held or {_NOWHERE}, _HELD_TIMEOUT_S
-        return await super()._getmany(active_partitions, timeout)
+            wanted, timeout = wanted - held or frozenset([NOWHERE]), _HELD_TIMEOUT_S
+        return await super()._getmany(cast(set[TP], wanted), timeout)
 
     def stop_flow(self) -> None:
         super().stop_flow()
-        self._stops += 1
+        self._epoch += 1
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Hands out one fetch after the other; while one is folded, the next is under way in the consumer's thread."""
@@ -157,15 +222,14 @@ class WorkerConsumer(driver.Consumer):
         fetch = asyncio.create_task(self._fetch())
         try:
             while not any(stopped() for stopped in stopping):
-                records, generation, stops = await fetch
-                if records and generation == self.app.consumer_generation_id:
-                    if not (self.flow_active and self._is_taken_over) or stops != self._stops:
-                        self._seek_back(records)
-                    else:
-                        fetch = asyncio.create_task(self._fetch())
-                        await self._hand_out(records)
-                        continue
-                await asyncio.sleep(0)
+                fetched, epoch = await fetch
+                if fetched and self._may_be_handed_out(fetched, epoch):
+                    fetch = asyncio.create_task(self._fetch())
+                    await self._hand_out(fetched)
+                    continue
+                if fetched:
+                    await cast(WorkerConsumerThread, self._thread).give_back(fetched)
+                await asyncio.sleep(_GIVEN_BACK_S if fetched else 0)
                 fetch = asyncio.create_task(self._fetch())
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
@@ -176,17 +240,18 @@ class WorkerConsumer(driver.Consumer):
         finally:
             fetch.cancel()
 
-    async def _fetch(self) -> tuple[Mapping[TP, list[Any]] | None, int, int]:
-        """Records, with what they are of: an assignment (generation of the group) and a stretch of flow.
-
-        Both are taken when flow has begun and before the fetch: what arrives of an assignment that has ended meanwhile
-        is not ours any more, and what was fetched before flow was stopped may have been sought over since.
-        """
+    async def _fetch(self) -> tuple[Fetched, int]:
+        """Records and the epoch in which they were asked for, which is taken when flow has begun."""
         if not self.flow_active:
             await cast(Service, self).wait(cast(Any, self.can_resume_flow))
-        generation, stops = self.app.consumer_generation_id, self._stops
+        epoch = self._epoch
         records, _ = await self._wait_next_records(_FETCH_TIMEOUT_S)
-        return records, generation, stops
+        return cast(Fetched, records or Fetched({})), epoch
+
+    def _may_be_handed_out(self, fetched: Fetched, epoch: int) -> bool:
+        if epoch != self._epoch or self._taken_over is None:
+            return False
+        return self._is_whole or all(self._is_changelog_tp(tp) for tp in fetched)
 
     async def _hand_out(self, records: Mapping[TP, list[Any]]) -> None:
         ours: dict[TP, list[Any]] = {}
@@ -204,26 +269,11 @@ class WorkerConsumer(driver.Consumer):
             await self._engine.accept(ours)
 
     async def _recover(self, tp: TP, rows: list[Any]) -> None:
-        queue = cast(Any, self.app.tables).changelog_queue
-        for row in rows:
-            if self.suspend_flow.is_set():
-                return
-            delivery = self.callback(self._to_message(tp, row))
-            if queue.full():
-                await self.wait_first(delivery, self.suspend_flow.wait())
-            else:
-                await delivery
-
-    def _seek_back(self, records: Mapping[TP, list[Any]]) -> None:
-        if self.app.rebalancing:
-            return
-        for tp, rows in records.items():
-            # Never forward: after Faust's own seeks the place is the one that it has noted.
-            noted = self._read_offset[tp]
-            try:
-                self._thread.seek(tp, rows[0].offset if noted is None else min(noted, rows[0].offset))
-            except IllegalStateError:
-                _log.info("not sought back: the partition is not ours any more", topic=tp.topic, partition=tp.partition)
+        recovery = self._recovery
+        # Once the tables are whole the engine alone writes them: what comes back of its own writes is older than they.
+        if recovery is not None and not self._is_whole:
+            apply_changelog(recovery, tp, rows)
+            end_recovery(recovery)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's own check looks at its streams, which see nothing here; ``liveness`` is ours."""

@@ -48,6 +48,19 @@ def declare_table(app: faust.App, table: Table, partitions: int) -> Any:
     )
 
 
+def write_states(store: Any, partition: int, states: Sequence[tuple[bytes, bytes | None]], offset: int | None) -> None:
+    """Writes states (None: deletes) to Faust's RocksDB ``store``, and where its changelog is up to, all or none."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    for key, value in states:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    if offset is not None:
+        batch.put(store.offset_key, str(offset).encode())
+    store._db_for_partition(partition).write(batch)
+
+
 class FaustStore:
     """``StateStore`` on the RocksDB files of Faust's tables.
 
@@ -77,16 +90,7 @@ class FaustStore:
         self, table: Table, partition: int, states: Sequence[tuple[bytes, bytes | None]], offset: int | None
     ) -> None:
         """Writes states (None: deletes) and the offset of the last of them in the changelog, all or none."""
-        store = self._tables[table.name].data
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in states:
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        if offset is not None:
-            batch.put(store.offset_key, str(offset).encode())
-        store._db_for_partition(partition).write(batch)
+        write_states(self._tables[table.name].data, partition, states, offset)
 
     def persisted_offset(self, table: Table, partition: int) -> int | None:
         """The changelog offset up to which a partition is in the store."""

@@ -1,10 +1,14 @@
-"""Recovery of tables, watched: Faust waits for the record before the end offset, and can wait for ever.
+"""Recovery of tables: what a changelog has is applied here, and whether Faust sees that it is done is watched.
+
+Faust would take the records through a queue, which it clears whenever flow is resumed, into buffers that it may apply
+after newer states. Here a fetch is applied at once, with its offset in the same atomic write.
+
+Faust waits for the record before the end offset, and can wait for ever.
 
 The last offset of a changelog may be the end of a transaction, or a record that compaction or a deletion has taken: the
 pinned Faust waits for it (it looks at the consumer's position only with ``exactly_once``). Or the record was fetched
-and dropped in a rebalance. From inside both look alike: the consumer stands at the end, the table does not. So the
-changelog is read beside Faust: what is there is fetched again, and only if nothing is there the partition counts as
-recovered.
+and lost on its way. From inside both look alike: the consumer stands at the end, the table does not. So the changelog
+is read beside Faust: what is there is fetched again, and only if nothing is there the partition counts as recovered.
 """
 
 from __future__ import annotations
@@ -23,12 +27,13 @@ from faust.types import TP
 
 from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
+from tradewire.processors._faust_store import write_states
 from tradewire.processors.liveness import Progress
 
 _log = get_logger(__name__)
 
 _LOOK_S: Final = 0.5
-# Looks in a row that must find the same: what has been fetched is in the table by then, or in the queue to it.
+# Looks in a row that must find the same: what has been fetched is in the table by then.
 _LOOKS: Final = 5
 _TIMEOUT_S: Final = 30.0
 _PROBE_S: Final = 10.0
@@ -68,6 +73,33 @@ def has_record(kafka: KafkaSettings, tp: TP, first: int, last: int) -> bool:
         consumer.close()
 
 
+def apply_changelog(recovery: Any, tp: TP, rows: list[Any]) -> None:
+    """Writes records of a changelog to the local store, those that lie behind what it has; others change nothing.
+
+    Nothing is written of a partition that this assignment does not have.
+
+    Raises:
+        Exception: RocksDB's, which has none of its own: the store cannot be written.
+    """
+    if tp not in recovery.active_tps:
+        return
+    has = recovery.active_offsets.get(tp)
+    new = [(row.key, row.value) for row in rows if has is None or row.offset > has]
+    if new:
+        write_states(recovery.tp_to_table[tp].data, tp.partition, new, rows[-1].offset)
+        recovery.active_offsets[tp] = rows[-1].offset
+
+
+def end_recovery(recovery: Any) -> None:
+    """Tells Faust's recovery that the tables are whole, if they are and it waits for that.
+
+    A pulse: a signal that is left standing would end the next recovery before it has begun.
+    """
+    if not recovery.need_recovery():
+        recovery.signal_recovery_end.set()
+        recovery.signal_recovery_end.clear()
+
+
 class RecoveryWatch:
     """Looks at a Faust app again and again: ends recoveries that are over, and says that one is going on.
 
@@ -98,9 +130,11 @@ class RecoveryWatch:
             await asyncio.sleep(_LOOK_S)
             recovery = self._app.tables._recovery  # the property would make one
             waited, before = self._waits(), waited
-            if recovery is not None and recovery.in_recovery:
+            if recovery is not None and (recovery.in_recovery or self._app.consumer.is_recovering):
                 try:
                     await asyncio.wait_for(self._finish(recovery), _TIMEOUT_S)
+                    # The signal may have come before Faust waited for it.
+                    end_recovery(recovery)
                 except (IllegalStateError, TimeoutError, ServiceStopped, ConsumerNotStarted) as error:
                     # A rebalance has come in between; the next look is at another recovery.
                     _log.info("recovery could not be looked at", reason=repr(error))
@@ -119,7 +153,7 @@ class RecoveryWatch:
                 self._seen.pop(tp, None)
                 continue
             position = await self._app.consumer.position(tp)
-            if position is None or position <= highwater or not self._app.tables.changelog_queue.empty():
+            if position is None or position <= highwater:
                 self._seen.pop(tp, None)
                 continue
             known, looks = self._seen.get(tp, (offset, 0))

@@ -206,7 +206,6 @@ class Worker:
             deadline_grace_ms=settings.worker.deadline_grace_ms,
             unknown_schema_wait_ms=settings.worker.unknown_schema_wait_ms,
         )
-        self.app.on_rebalance_complete.connect(self._on_tables_whole, weak=False)
 
     def _prepare_topics(self, topics: Topics, sources: list[str], tables: Sequence[Table]) -> Mapping[str, int]:
         admin = TopicAdmin(self._settings.kafka)
@@ -262,9 +261,6 @@ class Worker:
         for tp, offset in offsets.items():
             self._metrics.committed_offset.labels(tp.topic, tp.partition).set(offset)
             self._metrics.lag.labels(tp.topic, tp.partition).set(lags[tp])
-
-    async def _on_tables_whole(self, *_: Any, **__: Any) -> None:
-        self.app.engine.resume((tp.topic, tp.partition) for tp in self.app.consumer.assignment())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set, then finishes what was begun, commits it and returns.
