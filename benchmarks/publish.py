@@ -74,7 +74,8 @@ class PublishStudy:
         self.skipped: dict[str, str] = {}
         self._python = {AIOKAFKA: sys.executable}
         try:
-            self._python[FASTSTREAM] = str(faststream_python(settings.local.cache_folder))
+            if not options.ours_alone:
+                self._python[FASTSTREAM] = str(faststream_python(settings.local.cache_folder))
         except EnvironmentMissing as error:
             self.skipped[FASTSTREAM] = str(error)
         every = (OURS, PEER, MANY, COLUMNS, LIMIT, AIOKAFKA, FASTSTREAM)

@@ -29,7 +29,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def test_every_contender_delivers_every_event_the_first_before_its_clock_starts(settings: Settings) -> None:
-    with closing(PublishStudy(settings, Options(events=200))) as study:
+    with closing(PublishStudy(settings, Options(events=200, ours_alone=True))) as study:
         counts = {
             name: study.measure(name, 1).events for name in study.contenders if name not in (AIOKAFKA, FASTSTREAM)
         }
@@ -43,13 +43,13 @@ def test_a_run_that_loses_a_record_is_not_a_measurement(settings: Settings, monk
 
     monkeypatch.setattr(benchmarks.publish, "produce_ready", lose_one)
     with (
-        closing(PublishStudy(settings, Options(events=200))) as study,
+        closing(PublishStudy(settings, Options(events=200, ours_alone=True))) as study,
         pytest.raises(NotVerified, match="expected 200, found 199"),
     ):
         study.measure(LIMIT, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_measures_prints_and_writes_the_row(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--rows", "publish", "--quick", "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=170)
@@ -67,18 +67,19 @@ def test_the_command_measures_prints_and_writes_the_row(tmp_path: Path) -> None:
     assert str(Path.home()) not in json.dumps(details)
 
 
-OTHERS = "publish_latency,publish_wire,sink,projection,replay,encode"
-OTHER_ROWS = {"publish_latency", "publish_wire_lz4", "publish_wire_zstd", "sink", "projection", "projection_quix"}
-OTHER_ROWS |= {"replay", "encode", "decode", "worker_noop", "worker_correlation", "worker_everything"}
+STUDIES = "publish,publish_latency,publish_wire,sink,projection,replay,encode"
+ROWS = {"publish", "publish_many", "publish_columns", "publish_latency", "publish_wire_lz4", "publish_wire_zstd"}
+ROWS |= {"sink", "replay", "encode", "decode"}
+ROWS |= {"projection", "projection_quix", "worker_noop", "worker_correlation", "worker_everything"}
 
 
 def measured(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
-    """What the command writes of all rows but those of the publisher."""
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(folder), "--rows", OTHERS, *arguments]
+    """What the command writes."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--output", str(folder), "--rows", STUDIES, *arguments]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["row"]: row for row in json.loads((folder / "latest.json").read_text())}
-    assert set(rows) >= OTHER_ROWS
+    assert set(rows) >= ROWS
     assert all(list(row) == KEYS for row in rows.values())
     assert all(row["ours_per_s"] > 0 for row in rows.values())
     return rows
@@ -86,16 +87,17 @@ def measured(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_ours_of_every_other_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
+def test_ours_of_every_row_is_measured_and_verified_in_one_run(tmp_path: Path) -> None:
     """Peers and limits, which take twice as long as ours, are left out, and the rows say so."""
     rows = measured(tmp_path, "--ours-alone")
     assert {None} == {rows[name]["vs_peer"] for name in ("sink", "projection", "projection_quix", "worker_noop")}
     assert {None} == {rows[name]["vs_limit"] for name in ("sink", "projection", "replay")}
+    assert str(Path.home()) not in (tmp_path / "details.json").read_text()
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_every_other_row_is_measured_and_verified_beside_peers_and_limits(tmp_path: Path) -> None:
+def test_every_row_is_measured_and_verified_beside_peers_and_limits(tmp_path: Path) -> None:
     rows = measured(tmp_path)
     assert rows["replay"]["peer_per_s"] is None
     assert all(rows[name]["vs_peer"] > 0 for name in ("sink", "projection"))

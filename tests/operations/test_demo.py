@@ -28,7 +28,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_killing_worker_sink_and_clickhouse_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Each is killed with SIGKILL while events flow; counts, read models, flows and replayed bytes still agree."""

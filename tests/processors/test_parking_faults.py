@@ -125,6 +125,7 @@ def letters_written(broker: Broker, group: str) -> int:
     return broker.end_of(topic_of(group))
 
 
+@pytest.mark.long
 def test_a_broker_killed_while_a_worker_parks_a_key_costs_no_letter_and_none_is_doubled_or_out_of_order(
     own_broker: Broker, tmp_path: Path
 ) -> None:

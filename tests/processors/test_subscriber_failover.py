@@ -75,7 +75,7 @@ def members(feed: Feed, tmp_path: Path) -> Iterator[Members]:
     made.end()
 
 
-@pytest.mark.parametrize("fault", ["killed", "hung"])
+@pytest.mark.parametrize("fault", ["killed", pytest.param("hung", marks=pytest.mark.long)])
 def test_the_other_member_goes_on_when_one_is(fault: str, feed: Feed, members: Members) -> None:
     """Every event is handled, in the order of its key; what was done and not committed is handled twice, and its
     effects are there once. The one that hung learns that its partitions are lost, and does not commit them."""

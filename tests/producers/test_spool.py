@@ -115,7 +115,8 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 
 
 # The name of a step of the protocol, and how often it is reached before the process dies there. The rows are 600.
-GAPS = ["spool.based", "spool.handed:300", "spool.handed:600", "spool.confirmed", "spool.deleted", "spool.confirmed:2"]
+GAPS = ["spool.based", "spool.handed:300", "spool.confirmed", "spool.deleted"]
+GAPS += [pytest.param(gap, marks=pytest.mark.long) for gap in ("spool.handed:600", "spool.confirmed:2")]
 
 
 @pytest.mark.chaos
@@ -206,7 +207,7 @@ def test_seconds_without_a_broker_cost_no_event_and_no_order(
 
 @pytest.mark.slow
 @pytest.mark.chaos
-@pytest.mark.parametrize("outage", ["killed", "hung"])
+@pytest.mark.parametrize("outage", ["killed", pytest.param("hung", marks=pytest.mark.long)])
 def test_a_service_killed_with_a_full_spool_loses_nothing(own_kafka: LocalKafka, tmp_path: Path, outage: str) -> None:
     """Broker gone, then the service too by kill -9; both come back: every accepted event once, in order per subject."""
     reader = Reader(KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers))

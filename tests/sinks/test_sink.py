@@ -295,8 +295,7 @@ def test_metrics_are_told_on_their_port(arena: Arena) -> None:
     assert process.stop() == 0
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
+@pytest.mark.long
 def test_a_broker_that_is_killed_is_waited_out(settings: Settings, contract: Contract, tmp_path: Path) -> None:
     """kill -9 of the only broker under load, twice: what it had acknowledged is stored once."""
     with local_kafka(tmp_path / "kafka") as kafka:

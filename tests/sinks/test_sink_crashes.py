@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
         ("sink.before_intent", False, 2),
         ("sink.after_intent", True, 2),
         ("sink.mid_insert", True, 2),
-        ("sink.mid_insert:4", True, 2),
+        pytest.param("sink.mid_insert:4", True, 2, marks=pytest.mark.long),
         ("sink.after_insert", True, 2),
-        ("sink.after_insert:3", True, 2),
+        pytest.param("sink.after_insert:3", True, 2, marks=pytest.mark.long),
         ("sink.after_commit", False, 1),
     ],
 )
@@ -42,6 +42,7 @@ def test_a_crash_in_a_gap_loses_and_doubles_nothing(
     assert replays == ("intent_replayed" in again.text())
 
 
+@pytest.mark.long
 def test_crash_after_crash_loses_and_doubles_nothing(arena: Arena) -> None:
     """The same batch may be begun and left several times, each time at another point."""
     arena.send(arena.topic("market"), arena.events(400), 0)
