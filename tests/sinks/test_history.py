@@ -117,6 +117,31 @@ def test_a_flow_is_a_tree_with_latencies(stored: Stored) -> None:
     assert not flow.truncated
 
 
+@pytest.mark.parametrize(("events_max", "ids"), [(1, ["c0"]), (2, ["c0", "c1"]), (3, ["c0", "c1"])])
+def test_a_flow_of_more_events_than_were_asked_for_has_its_oldest(
+    stored: Stored, events_max: int, ids: list[str]
+) -> None:
+    flow = stored.history.flow("chain", events_max=events_max)
+
+    assert (ids, events_max == 1) == ([step.event.id for step in flow.steps], flow.truncated)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_pages_of_a_flow_give_its_events_once_in_order(
+    stored: Stored, order: Literal["oldest", "newest"], limit: int
+) -> None:
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = stored.history.events(EventFilter(correlation_id="chain"), limit=limit, cursor=cursor, order=order)
+        seen += [event.id for event in page.events]
+        if (cursor := page.cursor) is None:
+            break
+
+    assert seen == (["c0", "c1"] if order == "oldest" else ["c1", "c0"])
+
+
 def test_an_unknown_flow_is_empty(stored: Stored) -> None:
     assert [] == list(stored.history.flow("nobody").steps)
 

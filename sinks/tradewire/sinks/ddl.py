@@ -17,6 +17,7 @@ from typing import Any, Final
 from tradewire.schemas.catalogue import Catalogue
 from tradewire.sinks.analytics_views import event_views, read_model_views
 from tradewire.sinks.columns import columns_of, literal, quoted, table_column
+from tradewire.sinks.projections import projection_clauses
 from tradewire.sinks.typed_columns import column_names
 
 # Part of every deduplication token: raise it when the same record would give another row than before.
@@ -144,9 +145,7 @@ def base_statements(database: str, options: TableOptions) -> dict[str, str]:
         *_RAW,
         "INDEX by_time time_ns TYPE minmax GRANULARITY 1, INDEX by_recorded recorded_at TYPE minmax GRANULARITY 1",
         "INDEX by_type type TYPE set(64) GRANULARITY 1, INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1",
-        "PROJECTION by_correlation (SELECT correlation_id, _part_offset ORDER BY correlation_id)",
-        # With the time: the newest events of an aggregate that has millions are read from its end.
-        "PROJECTION by_subject (SELECT subject, time_ns, _part_offset ORDER BY subject, time_ns)",
+        *projection_clauses(),
     )
     dead_letters = (
         *_POSITION,

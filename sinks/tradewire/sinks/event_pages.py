@@ -13,6 +13,8 @@ from tradewire.sinks.flow import StoredEvent
 from tradewire.sinks.payload import field_condition
 
 PAGE_ROWS_MAX: Final = 10_000
+# Of what is asked by its id one thread reads a granule or a few; making more of them costs more than they do.
+FEW_SETTINGS: Final[Mapping[str, Any]] = {"max_threads": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +102,50 @@ def page_query(
     Raises:
         QueryError: ``limit`` or ``cursor`` is bad; names it.
     """
-    if not 1 <= limit <= PAGE_ROWS_MAX:
-        raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
+    _check_limit(limit)
     wanted = wanted or EventFilter()
     where, parameters = conditions(wanted)
     sign, direction = (">", "ASC") if order == "oldest" else ("<", "DESC")
-    # The first page from the oldest on is how an aggregate is rebuilt, and most have less than a page: the look would
-    # be a third of its time. Who asks for a second page has a large one.
-    if _is_of_aggregate(wanted) and (order == "newest" or cursor is not None):
+    if _is_of_aggregate(wanted):
         where += f" AND {_reach(table, where, sign, direction, after=cursor is not None)}"
     if cursor is not None:
         after = "({c0:Int64}, {c1:String}, {c2:Int32}, {c3:Int64})"
         where += f" AND (time_ns, topic, partition, offset) {sign} {after}"
         parameters |= {f"c{at}": value for at, value in enumerate(decode_cursor(cursor))}
     by = ", ".join(f"{name} {direction}" for name in ("time_ns", "topic", "partition", "offset"))
-    return where, f"{by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
+    return where, f"ORDER BY {by} LIMIT {{limit:UInt32}}", {**parameters, "limit": limit + 1}
+
+
+def few_query(
+    wanted: EventFilter | None, limit: int, cursor: str | None, order: Literal["oldest", "newest"]
+) -> tuple[str, str, dict[str, Any]] | None:
+    """WHERE, LIMIT and parameters of a question that less than a page is likely to answer; None for all others.
+
+    It has no order. With at most ``limit`` rows the answer is whole, and is sorted by who asked (``position``); with
+    more it is good for nothing, and ``page_query`` is to be asked. So an event, a flow, and an aggregate from its
+    oldest event on, which is how it is rebuilt, are spared what ordering costs the engine.
+
+    Raises:
+        QueryError: ``limit`` is bad.
+    """
+    _check_limit(limit)
+    if wanted is None or cursor is not None:
+        return None
+    by_id = wanted.id is not None or wanted.correlation_id is not None
+    if not by_id and not (order == "oldest" and _is_of_aggregate(wanted)):
+        return None
+    where, parameters = conditions(wanted)
+    return where, "LIMIT {limit:UInt32}", {**parameters, "limit": limit + 1}
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= PAGE_ROWS_MAX:
+        raise QueryError(f"limit is {limit}; one page has 1 to {PAGE_ROWS_MAX} events", field="limit")
+
+
+def position(event: StoredEvent) -> tuple[int, str, int, int]:
+    """Where an event stands in a page that begins with the oldest."""
+    return event.time_ns, event.topic, event.partition, event.offset
 
 
 def _is_of_aggregate(wanted: EventFilter) -> bool:

@@ -75,7 +75,7 @@ def _records_of(client: Client, database: str, events: Iterable[StoredEvent]) ->
             f"AND offset IN {{o{number}:Array(Int64)}})"
         )
         parameters |= {f"t{number}": topic, f"p{number}": partition, f"o{number}": wanted}
-    rows = records_where(client, database, " OR ".join(parts), "topic, partition, offset", parameters)
+    rows = records_where(client, database, " OR ".join(parts), "ORDER BY topic, partition, offset", parameters)
     return {(topic, partition, record.offset): record for topic, partition, record in rows}
 
 

@@ -86,14 +86,11 @@ class RawHistory:
             raise ClickHouseUnavailable(f"raw records of {topic}[{partition}] cannot be read: {error}") from error
 
 
-def events_where(
-    client: Client, database: str, where: str, order: str, parameters: Mapping[str, Any], codec: Codec
-) -> list[Event]:
-    """The events that a WHERE with its parameters selects, in the given order, made of the stored bytes.
+def events_of(rows: Sequence[tuple[str, int, Record]], codec: Codec) -> list[Event]:
+    """The events of rows of ``records_where``, made of the stored bytes.
 
     Raises:
         MalformedRecord, UnknownSchemaId, RegistryUnavailable: as ``read_event``, which makes them.
-        ReplayError: a row contradicts its header layout. ClickHouse's own errors pass through.
     """
     return [
         read_event(
@@ -105,14 +102,21 @@ def events_where(
             value=record.value,
             headers=record.headers,
         )
-        for topic, partition, record in records_where(client, database, where, order, parameters)
+        for topic, partition, record in rows
     ]
 
 
 def records_where(
-    client: Client, database: str, where: str, order: str, parameters: Mapping[str, Any]
+    client: Client,
+    database: str,
+    where: str,
+    tail: str,
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, int, Record]]:
     """Topic, partition and record of the rows of ``events`` that a WHERE with its parameters selects.
+
+    ``tail`` is what follows the WHERE: ORDER BY, LIMIT. Without ORDER BY they are in no order.
 
     Raises:
         ReplayError: a row contradicts its header layout. ClickHouse's own errors pass through.
@@ -120,8 +124,9 @@ def records_where(
     raw = "offset, toUnixTimestamp64Milli(recorded_at) AS recorded_ms, key, value, header_layout, header_values"
     columns = client.query(
         f"SELECT topic, partition, {raw}, {', '.join(_TEXT_COLUMNS)}, sequence, time_ns FROM `{database}`.events "
-        f"WHERE {where} ORDER BY {order}",
+        f"WHERE {where} {tail}",
         parameters=dict(parameters),
+        settings=dict(settings or {}),
         query_formats={"String": "bytes"},
         column_oriented=True,
     ).result_columns

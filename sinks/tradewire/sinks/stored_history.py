@@ -13,12 +13,21 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from tradewire.core.errors import ClickHouseUnavailable, QueryError
 from tradewire.core.settings import ClickHouseSettings
 from tradewire.schemas import Codec, Event
-from tradewire.sinks.event_pages import EventFilter, conditions, encode_cursor, make_cursor, page_query
+from tradewire.sinks.event_pages import (
+    FEW_SETTINGS,
+    EventFilter,
+    conditions,
+    encode_cursor,
+    few_query,
+    make_cursor,
+    page_query,
+    position,
+)
 from tradewire.sinks.flow import Flow, StoredEvent, flow_tree
 from tradewire.sinks.newest import as_newest
 from tradewire.sinks.payload import payload_of
 from tradewire.sinks.questions import must_read, read_only
-from tradewire.sinks.raw_history import events_where
+from tradewire.sinks.raw_history import events_of, records_where
 from tradewire.sinks.store import cause_of_silence, connect
 
 FLOW_EVENTS_MAX: Final = 10_000
@@ -124,9 +133,12 @@ class StoredHistory:
         Raises:
             QueryError: ``limit`` or ``cursor`` is bad; names it.
         """
-        where, by, parameters = page_query(self._table("events"), wanted, limit, cursor, order)
-        sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} ORDER BY {by}"
-        rows = self._rows(sql, parameters)
+        few = few_query(wanted, limit, cursor, order)
+        if few is not None and (found := self._few(*few, limit)) is not None:
+            found.sort(key=position, reverse=order == "newest")
+            return Page(self._newest(found, codec), None)
+        where, tail, parameters = page_query(self._table("events"), wanted, limit, cursor, order)
+        rows = self._rows(f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} {tail}", parameters)
         events = self._newest([_event(row) for row in rows[:limit]], codec)
         return Page(events, encode_cursor(events[-1]) if len(rows) > limit else None)
 
@@ -149,9 +161,14 @@ class StoredHistory:
             UnknownSchemaId, RegistryUnavailable: a schema cannot be had; ask again.
             ReplayError: a row has been altered.
         """
-        where, by, parameters = page_query(self._table("events"), wanted, limit, cursor, order)
+        few = few_query(wanted, limit, cursor, order)
+        page = page_query(self._table("events"), wanted, limit, cursor, order)
         try:
-            found = events_where(self._client, self._database, where, by, parameters, codec)
+            if few is not None:
+                rows = records_where(self._client, self._database, *few, FEW_SETTINGS)
+                if len(rows) <= limit:
+                    return ReadPage(sorted(events_of(rows, codec), key=_at, reverse=order == "newest"), None)
+            found = events_of(records_where(self._client, self._database, *page), codec)
         except (ClickHouseError, OSError) as error:
             raise refusal(error) from error
         last = found[limit - 1] if len(found) > limit else None
@@ -163,10 +180,15 @@ class StoredHistory:
     def flow(self, correlation_id: str, *, events_max: int = FLOW_EVENTS_MAX, codec: Codec | None = None) -> Flow:
         """The flow as a tree with the latency of each hop; empty when nothing of it is stored. ``codec``: as in
         ``events``."""
+        where = "correlation_id = {correlation_id:String}"
+        parameters = {"correlation_id": correlation_id, "limit": events_max + 1}
+        whole = self._few(where, "LIMIT {limit:UInt32}", parameters, events_max)
+        if whole is not None:
+            return flow_tree(correlation_id, self._newest(whole, codec))
         rows = self._rows(
-            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE correlation_id = {{correlation_id:String}} "
+            f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} "
             "ORDER BY time_ns, topic, partition, offset LIMIT {limit:UInt32}",
-            {"correlation_id": correlation_id, "limit": events_max + 1},
+            parameters,
         )
         events = self._newest(list(map(_event, rows[:events_max])), codec)
         return flow_tree(correlation_id, events, truncated=len(rows) > events_max)
@@ -264,9 +286,17 @@ class StoredHistory:
     def _table(self, name: str) -> str:
         return f"`{self._database}`.{name}"
 
-    def _rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    def _few(self, where: str, tail: str, parameters: Mapping[str, Any], limit: int) -> list[StoredEvent] | None:
+        """All events of a ``few_query``, in no order; None if there are more than ``limit``."""
+        sql = f"SELECT {_EVENT_COLUMNS} FROM {self._table('events')} WHERE {where} {tail}"
+        rows = self._rows(sql, parameters, FEW_SETTINGS)
+        return list(map(_event, rows)) if len(rows) <= limit else None
+
+    def _rows(
+        self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
         try:
-            return self._client.query(sql, parameters=dict(parameters)).result_rows
+            return self._client.query(sql, parameters=dict(parameters), settings=dict(settings or {})).result_rows
         except (ClickHouseError, OSError) as error:
             raise refusal(error) from error
 
@@ -287,6 +317,12 @@ def refusal(error: Exception) -> QueryError | ClickHouseUnavailable:
         # The engine quotes the whole question, which says less than this.
         said = f"{_IN_SCOPE.sub(' ', said)} Has the sink run, and is clickhouse.database right?"
     return QueryError(f"ClickHouse refuses (code {code}): {said}", code=code)
+
+
+def _at(event: Event) -> tuple[int, str, int, int]:
+    at = event.position
+    assert at is not None  # It was read from a table that has no rows without one.
+    return event.time_ns, at.topic, at.partition, at.offset
 
 
 def _event(row: Sequence[Any]) -> StoredEvent:

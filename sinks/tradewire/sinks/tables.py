@@ -26,6 +26,7 @@ from tradewire.sinks.ddl import (
     stored_schemas,
     typed_columns,
 )
+from tradewire.sinks.projections import projection_statements
 from tradewire.sinks.row_shape import RowShape
 from tradewire.sinks.store import Store
 
@@ -118,6 +119,8 @@ class Tables:
         for name, sql in base_statements(self._store.database, self._options).items():
             if name not in present:
                 self._store.command(sql)
+        if "events" in present:
+            self._bring_projections_over()
         rows = self._store.query(f"SELECT DISTINCT id FROM `{self._store.database}`.schemas")
         self._archived = {int(row[0]) for row in rows}
         for stored in stored_schemas(self._catalogue):
@@ -226,6 +229,28 @@ class Tables:
                 parts.pop("materialize_projections_on_insert", None)
             self._options = TableOptions(self._options.window, parts)
         return self._present
+
+    def _bring_projections_over(self) -> None:
+        """Gives an ``events`` of an earlier release the projections that are declared now."""
+        named = {"database": self._store.database}
+        rows = self._store.query(
+            "SELECT name, query FROM system.projections WHERE database = {database:String} AND table = 'events'", named
+        )
+        table = f"`{self._store.database}`.events"
+        statements = projection_statements(table, {str(name): str(query) for name, query in rows})
+        if not statements:
+            return
+        dropping = self._store.query(
+            "SELECT count() FROM system.mutations WHERE database = {database:String} AND table = 'events' "
+            "AND NOT is_done AND command LIKE '%DROP PROJECTION%'",
+            named,
+        )
+        if dropping[0][0]:
+            _log.warning("projections wait until an old one is gone from every part: they are made at a later start")
+            return
+        _log.info("projections of events are brought over; its parts are rebuilt in the background", sql=statements)
+        for sql in statements:
+            self._store.command(sql)
 
     def _make(self, stored: StoredSchema) -> None:
         """Makes what one schema needs and is not there; a table that is there gets the columns that it lacks."""
