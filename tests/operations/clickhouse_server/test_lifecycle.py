@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from tests.operations.clickhouse_server.asking import query_is_running
 from tests.operations.clickhouse_server.conftest import Running
 from tests.small_disk import small_disk_or_skip
 from tests.waiting import wait_until
+
+from tradewire.operations.stack import free_ports
 
 Launch = Callable[..., Running]
 _SETTINGS = {"async_insert": 0, "deduplicate_blocks_in_dependent_materialized_views": 1}
@@ -131,6 +134,23 @@ def test_a_taken_port_is_named(launch: Launch, tmp_path: Path) -> None:
     said = _refused("--port", str(server.port), "--data", str(tmp_path / "other"))
     assert f"127.0.0.1:{server.port}" in said
     assert "--port" in said
+
+
+def test_who_comes_to_the_native_port_is_sent_to_http_in_a_protocol_it_knows(launch: Launch) -> None:
+    """A browser or library by a server's own words, a native client by an exception packet."""
+    (port,) = free_ports(1)
+    server = launch("--native-port", str(port))
+    refused = httpx.get(f"http://127.0.0.1:{port}/?query=SELECT+1")
+    assert 400 == refused.status_code
+    assert f"Port {port} is for clickhouse-client program\r\nYou must use port {server.port}" in refused.text
+
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(b"\x00\x11ClickHouse client" + bytes(8))
+        answer = client.makefile("rb").read()
+    assert b"\x02" + (48).to_bytes(4, "little") + b"\x0dDB::Exception" == answer[:19]
+    assert f"use HTTP, port {server.port}".encode() in answer
+    said = _refused("--port", "0", "--native-port", str(port), "--data", str(server.data.parent / "other"))
+    assert f"Cannot listen on 127.0.0.1:{port}" in said and "another --native-port" in said
 
 
 def test_a_folder_without_room_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tradewire.core import configure_logs
 from tradewire.core.errors import StackError
 from tradewire.operations.clickhouse_server.app import Endpoint
 from tradewire.operations.clickhouse_server.engine import Engine
+from tradewire.operations.clickhouse_server.native_port import NativePort
 
 _MAX_URI_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
@@ -32,6 +33,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8123, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--native-port",
+        type=int,
+        default=None,
+        help="listen on the native protocol's port, too (9000), and tell whoever comes there to use HTTP",
+    )
     parser.add_argument("--data", type=Path, required=True, help="data folder, made when it does not exist")
     parser.add_argument("--user", default="default", help="the one user (default: %(default)s)")
     parser.add_argument(
@@ -57,10 +64,12 @@ def _die_with_parent() -> None:
         sys.exit(1)
 
 
-async def serve(engine: Engine, users: dict[str, str], host: str, port: int, grace_s: float) -> None:
+async def serve(
+    engine: Engine, users: dict[str, str], host: str, port: int, grace_s: float, native_port: int | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT; then no new requests, running ones get ``grace_s``, the rest are killed.
 
-    Prints one line with the address once requests are answered. Raises StackError when the port is taken.
+    Prints one line with the address once requests are answered. Raises StackError when a port is taken.
     """
     endpoint = Endpoint(engine, users)
     runner = web.AppRunner(
@@ -80,21 +89,28 @@ async def serve(engine: Engine, users: dict[str, str], host: str, port: int, gra
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    native: asyncio.Server | None = None
+    wanted, option = port, "--port"
     try:
         site = web.TCPSite(runner, host, port, backlog=512)
         await site.start()
+        bound = runner.addresses[0][1]
+        if native_port is not None:
+            wanted, option = native_port, "--native-port"
+            native = await asyncio.start_server(NativePort(native_port, bound).answer, host, native_port)
     except OSError as error:
         await runner.cleanup()
         raise StackError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or give another --port",
+            f"Cannot listen on {host}:{wanted}: {error.strerror}. Stop what listens there, or give another {option}",
             host=host,
-            port=port,
+            port=wanted,
         ) from error
     sweep = asyncio.create_task(endpoint.sessions.sweep())
-    bound = runner.addresses[0][1]
     print(f"ClickHouse {engine.facts.version} on http://{host}:{bound}, data in {engine.folder}", flush=True)
     await stop.wait()
     sweep.cancel()
+    if native is not None:
+        native.close()
     await site.stop()
     await endpoint.close(grace_s)
     await runner.cleanup()
@@ -115,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         engine = Engine(given.data, settings, given.max_queries, query_log=not given.no_query_log)
         with contextlib.closing(engine):
-            asyncio.run(serve(engine, {given.user: password}, given.host, given.port, given.grace_s))
+            asyncio.run(serve(engine, {given.user: password}, given.host, given.port, given.grace_s, given.native_port))
     except StackError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
