@@ -2,9 +2,9 @@
 
 After a change of a ``_native.c`` these tests, and ``tests/schemas/test_native_encoder.py`` for the other one, are run
 once with it under sanitizers. Compile it over the built one (and reinstall afterwards) with ``cc -O1 -g -fPIC -shared
--fno-strict-aliasing -fsanitize=address,undefined -fno-sanitize-recover=undefined -I<Python's headers>``; run pytest with
-``LD_PRELOAD="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0`` and
-``PYTHONMALLOC=malloc``: Python's own allocator would hide what is read beyond an end.
+-fno-strict-aliasing -fsanitize=address,undefined -fno-sanitize-recover=undefined -I<Python's headers>``; run pytest
+with ``LD_PRELOAD="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0``
+and ``PYTHONMALLOC=malloc``: Python's own allocator would hide what is read beyond an end.
 """
 
 from __future__ import annotations
