@@ -142,6 +142,31 @@ def test_pages_of_a_flow_give_its_events_once_in_order(
     assert seen == (["c0", "c1"] if order == "oldest" else ["c1", "c0"])
 
 
+@pytest.mark.parametrize("limit", [7, 200])
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize(("wanted", "count"), [({"correlation_id": "chain"}, 2), ({"subject": "aggregate-5"}, 16)])
+def test_events_are_read_in_the_order_of_their_pages(
+    stored: Stored,
+    contract: Contract,
+    wanted: dict[str, Any],
+    count: int,
+    order: Literal["oldest", "newest"],
+    limit: int,
+) -> None:
+    """The same events in the same order, whether they are of one page or of several."""
+    shown = stored.history.events(EventFilter(**wanted), order=order).events
+    read: list[str] = []
+    cursor = None
+    while True:
+        page = stored.history.read(contract.codec, EventFilter(**wanted), order=order, limit=limit, cursor=cursor)
+        read += [event.id for event in page.events]
+        if (cursor := page.cursor) is None:
+            break
+
+    assert count == len(shown)
+    assert [event.id for event in shown] == read
+
+
 def test_an_unknown_flow_is_empty(stored: Stored) -> None:
     assert [] == list(stored.history.flow("nobody").steps)
 
