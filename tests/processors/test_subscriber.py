@@ -403,3 +403,20 @@ def parked_of(kafka: KafkaSettings, group: str) -> Operator | None:
     except ProcessingError:
         return None
     return operator if operator.look().keys else None
+
+
+def test_a_static_member_whose_name_is_taken_ends_and_says_so(feed: Feed) -> None:
+    """Nothing would ever be handed to it again: whoever supervises it has to know."""
+    seen = Seen()
+    feed.publish(*feed.numbered(["a"], 5))
+    first = feed.subscriber(seen.add, instance_id="same")
+    first.start()
+    wait_until(lambda: len(seen) == 5, within_s=60)
+    with feed.subscriber(seen.add, instance_id="same"):
+        wait_until(lambda: first.failure is not None, within_s=60)
+        feed.publish(*feed.numbered(["a"], 5, first=5))
+        wait_until_all_is_committed(feed)
+
+    with pytest.raises(ProcessingError, match=r"failed for good.*fenced"):
+        first.close()
+    assert [str(number) for number in range(10)] == list(dict.fromkeys(seen.by_key["a"]))

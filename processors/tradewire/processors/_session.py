@@ -170,7 +170,8 @@ class Session:
         error, topic = message.error(), message.topic()
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise gone(topic, message.partition(), str(error))
-        if error.fatal():
+        # One that comes as a message has the code, and not the flag.
+        if error.fatal() or error.code() == KafkaError._FATAL:
             raise ProcessingError(f"the consumer of group {self._group} failed for good: {error}")
         hint = "run `tradewire topics apply`" if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else ""
         _log.warning("consumer error", group=self._group, topic=topic, error=str(error), hint=hint)
@@ -274,7 +275,7 @@ class Session:
             self._lot.committed(stands)
 
     def _commit_failed(self, error: KafkaError) -> None:
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:
             raise ProcessingError(f"the consumer of group {self._group} failed for good: {error}")
         _log.warning("commit failed", group=self._group, error=str(error))
 

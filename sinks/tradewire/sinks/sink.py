@@ -217,7 +217,7 @@ class Sink:
                 topic=message.topic(),
                 partition=message.partition(),
             )
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:  # as a message it has the code alone
             raise SinkError(f"the consumer failed for good: {error}")
         _log.warning("consumer_error", where=where, error=str(error))
 
@@ -271,7 +271,7 @@ class Sink:
             results = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             cause = error.args[0]
-            if cause.fatal():
+            if cause.fatal() or cause.code() == KafkaError._FATAL:
                 raise SinkError(f"the consumer failed for good: {cause}") from error
             metrics.COMMIT_ERRORS.inc()
             _log.warning("commit_failed", error=str(cause))
