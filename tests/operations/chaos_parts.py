@@ -1,11 +1,8 @@
-"""Processes that faults happen to: one that is started again whenever it ends, and the engine on a disk of its own."""
+"""Processes that faults happen to: one that is started again whenever it ends, and the engine."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +11,6 @@ from tests.waiting import http_answers, wait_until
 
 from tradewire.operations.stack import Child, free_ports, start_child
 
-_DISK_MB = 512
 # To end by itself on trouble is allowed, to end all the time is not.
 _RESTARTS_MAX = 8
 
@@ -77,39 +73,27 @@ class Part:
 
 
 class Engine:
-    """The ClickHouse engine, with its data on a small disk of its own where one can be made."""
+    """The ClickHouse engine, always on the same port and data."""
 
     def __init__(self, folder: Path) -> None:
         (self.port,) = free_ports(1)
-        self._folder, self._child = folder, None
-        self.disk = folder / "disk"
-        self.disk.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", str(self.disk)]
-        self.has_disk = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True).returncode == 0
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tradewire.operations.clickhouse_server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--data", str(self.disk / "data")]
-        self._child = start_child(command, name="engine", log_file=self._folder / "engine.log")
+        self._folder = folder
+        self._child: Child | None = None
 
     @property
     def child(self) -> Child:
         assert self._child is not None
         return self._child
 
+    def start(self) -> None:
+        """Does not wait until it answers."""
+        command = [sys.executable, "-m", "tradewire.operations.clickhouse_server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--data", str(self._folder / "data")]
+        self._child = start_child(command, name="engine", log_file=self._folder / "engine.log")
+
     def wait_ready(self) -> None:
-        wait_until(lambda: http_answers(f"http://127.0.0.1:{self.port}/ping"), within_s=60, alive=self.child.poll)
-
-    def fill(self) -> None:
-        """Leaves no room on the disk."""
-        with (self.disk / "filler").open("wb") as filler:
-            os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(self.disk).free)
-
-    def empty(self) -> None:
-        (self.disk / "filler").unlink(missing_ok=True)
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{self.port}/ping"), within_s=90, alive=self.child.poll)
 
     def close(self) -> None:
         if self._child is not None:
             self._child.kill()
-        if self.has_disk:
-            subprocess.run(["umount", "-l", str(self.disk)], check=True)

@@ -1,7 +1,11 @@
 """Which faults a seed makes, when, and for how long: a pure function, so that a seed is a run that can be repeated.
 
-The faults are those of the failure tables of the docs, for the parts that run beside each other. Three seeds in a row,
-of which the first is a multiple of three, deal out all of them: each has a third, shuffled anew every three seeds.
+The faults are those of the failure tables of the docs, for the parts that run beside each other. A full disk under the
+engine is not among them: a merge that meets it may leave a part with an empty file of marks (engine 26.9), which is
+the engine's own loss; what the sink does meanwhile is in ``tests/sinks/test_full_disk.py``.
+
+Three seeds in a row, of which the first is a multiple of three, deal out all faults: each has a third, shuffled anew
+every three seeds.
 """
 
 from __future__ import annotations
@@ -32,7 +36,6 @@ FAULTS: Final[tuple[tuple[str, str, float, float], ...]] = (
     ("broker", "hung", 2.0, 6.0),
     ("engine", "killed", 0.2, 2.0),
     ("engine", "hung", 2.0, 7.0),
-    ("engine", "full", 3.0, 6.0),
     ("network", "cut", 2.0, 6.0),
     ("network", "deaf", 2.0, 5.0),
     ("network", "slow", 3.0, 6.0),

@@ -1,4 +1,4 @@
-"""The schedule of faults is a function of its seed, and no fault is left out."""
+"""The schedule of faults is a function of its seed, no fault is left out; and the judge finds what went wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.operations.chaos_schedule import BEGINS_WITHIN_S, FAULTS, IN_EVERY_RUN, schedule, seeds_of, steps
+from tests.operations.chaos_verdict import anomalies
 
 SEEDS = st.integers(0, 100_000)
 
@@ -51,3 +52,18 @@ def test_seeds_are_written_as_a_range_or_one_by_one() -> None:
     assert (7, 12, 13, 14) == seeds_of("7, 12-14,12")
     with pytest.raises(ValueError, match="0-19 or 7,12"):
         seeds_of("many")
+
+
+def test_all_is_well_when_each_number_is_there_once_and_in_order() -> None:
+    assert {} == anomalies({"a": [0, 2, 5], "b": [1, 4]}, range(6), unknown=[3])
+    assert {} == anomalies({"a": [0, 2, 5], "b": [1, 3, 4]}, range(6), unknown=[3])
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, unique=True).map(sorted), st.data())
+def test_what_is_lost_doubled_invented_or_out_of_order_is_named(numbers: list[int], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(numbers) - 1))
+    one = numbers[at]
+    assert {"lost-write": [one]} == anomalies({"a": [*numbers[:at], *numbers[at + 1 :]]}, numbers)
+    assert {"duplicate": [one]} == anomalies({"a": [*numbers[:at], one, *numbers[at:]]}, numbers)
+    assert {"never-sent": [99]} == anomalies({"a": [*numbers, 99]}, numbers)
+    assert "nonmonotonic" in anomalies({"a": numbers[::-1]}, numbers)
