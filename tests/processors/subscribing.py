@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from tradewire.core import Settings, load_settings, new_id
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import Subscriber
+from tradewire.processors.parking.reading import asked
 from tradewire.processors.subscriptions import Handler
 from tradewire.schemas import Contract, Event, FixedIds, Header, Topic, TopicAdmin, Topics, encode_headers
 
@@ -118,7 +119,8 @@ class Feed:
 
     def end(self) -> int:
         """Records that there are."""
-        return sum(self._looker.get_watermark_offsets(place, timeout=60)[1] for place in self._places)
+        ask = self._looker.get_watermark_offsets
+        return sum(asked(self.kafka, lambda: ask(place, timeout=60))[1] for place in self._places)  # noqa: B023
 
     def partition_of(self, key: bytes) -> int:
         """Where records of a key lie."""

@@ -23,6 +23,12 @@ from tradewire.processors.worker import EXIT_CRASHED
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
+@pytest.fixture(scope="module")
+def broker(own_broker: Broker) -> Broker:
+    """Of this file alone: workers of later tests would read all that is published here, each from the beginning."""
+    return own_broker
+
+
 def test_workers_join_and_are_killed_under_load_and_nothing_is_lost_or_doubled(broker: Broker, tmp_path: Path) -> None:
     """Two workers; one hangs and is killed with -9 while a third one joins; then one that has lost its folder."""
     events = Workload(21, "join.").events(1_000_000, orders_share=0.1)

@@ -317,6 +317,11 @@ class WorkerApp(faust.App):
         self.on_committed = on_committed
         super().__init__(*args, **kwargs)
 
+    @property
+    def is_recovering(self) -> bool:
+        """Whether there is an assignment whose tables are not whole yet. Its consumer must have been made."""
+        return cast(WorkerConsumer, self.consumer).is_recovering
+
     def _new_transport(self) -> WorkerTransport:
         return WorkerTransport(self.conf.broker_consumer, self)
 

@@ -96,6 +96,7 @@ def end_recovery(recovery: Any) -> None:
     A pulse: a signal that is left standing would end the next recovery before it has begun.
     """
     if not recovery.need_recovery():
+        recovery.flush_buffers()  # empty, unless it was Faust that applied the records
         recovery.signal_recovery_end.set()
         recovery.signal_recovery_end.clear()
 
@@ -104,7 +105,7 @@ class RecoveryWatch:
     """Looks at a Faust app again and again: ends recoveries that are over, and says that one is going on.
 
     ``waits`` is a number that grows while the worker waits for a schema, which keeps it from committing as well;
-    ``working_on`` what else does.
+    ``working_on`` what else does. ``is_recovering`` knows of recoveries that Faust takes for ended.
     """
 
     def __init__(
@@ -114,12 +115,14 @@ class RecoveryWatch:
         progress: Progress,
         waits: Callable[[], float],
         working_on: Callable[[], str] = str,
+        is_recovering: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._kafka = kafka
         self._progress = progress
         self._waits = waits
         self._working_on = working_on
+        self._is_recovering = is_recovering
         self._seen: dict[TP, tuple[int, int]] = {}
         self._said = ""
 
@@ -130,7 +133,7 @@ class RecoveryWatch:
             await asyncio.sleep(_LOOK_S)
             recovery = self._app.tables._recovery  # the property would make one
             waited, before = self._waits(), waited
-            if recovery is not None and (recovery.in_recovery or self._app.consumer.is_recovering):
+            if recovery is not None and (recovery.in_recovery or self._is_recovering()):
                 try:
                     await asyncio.wait_for(self._finish(recovery), _TIMEOUT_S)
                     # The signal may have come before Faust waited for it.
@@ -153,7 +156,7 @@ class RecoveryWatch:
                 self._seen.pop(tp, None)
                 continue
             position = await self._app.consumer.position(tp)
-            if position is None or position <= highwater:
+            if position is None or position <= highwater or not self._app.tables.changelog_queue.empty():
                 self._seen.pop(tp, None)
                 continue
             known, looks = self._seen.get(tp, (offset, 0))

@@ -275,6 +275,7 @@ class Worker:
             self._progress,
             self._metrics.schema_waits,
             str if handlers is None else handlers.working_on,
+            lambda: self.app.is_recovering,
         )
         recovery = asyncio.create_task(watch.run())
         handling = None
