@@ -47,6 +47,12 @@ _SECONDS = {
     "operations/test_retention_command.py": 30,
     "operations/test_cli.py": 30,
     "schemas/test_compiled_codec.py": 30,
+    "processors/test_full_disk.py": 35,
+    "sinks/test_full_disk.py": 30,
+    "producers/test_outage.py": 45,
+    "producers/test_publishing_page.py": 20,
+    "house/test_wheel.py": 30,
+    "house/test_readme.py": 30,
 }
 # A test of whatever other file.
 _SECONDS_A_TEST = 0.05
