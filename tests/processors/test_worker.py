@@ -122,13 +122,15 @@ def test_a_poison_record_is_parked_and_other_keys_behind_it_go_on(broker: Broker
     broker.publish([after])
     worker.wait_until_done()
     assert broker.read_models()["last_price"][before.subject]["trade_count"] == 2
-    letters = [dict(record.headers) for record in broker.log("deadletter.main")]
+    # The group reads what other tests have left as well.
+    ours = [record for record in broker.log("deadletter.main") if record.key in (b"poison", b"c")]
+    letters = [dict(record.headers) for record in ours]
     assert sorted(str(letter["__dlq.errors.topic"]) for letter in letters) == sorted(
         str(topic) for topic in [b"market.events"] * 3 + [b"flows.steps", b"positions.fills"]
     )
-    (first, *_) = [record for record in broker.log("deadletter.main") if record.value == b"not a frame"]
+    (first, *_) = [record for record in ours if record.value == b"not a frame"]
     assert first.key == b"poison"
-    assert [record.value for record in broker.log("deadletter.main")].count(None) == 1
+    assert [record.value for record in ours].count(None) == 1
     assert list(first.headers[: len(headers)]) == headers
     assert "0x6e" in str(dict(first.headers)["__dlq.errors.message"])
 
