@@ -37,7 +37,10 @@ def small_disk_or_skip(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small disk of its own cannot be mounted, which needs Linux and root (CAP_SYS_ADMIN)")
+        pytest.skip(
+            "a small disk of its own cannot be mounted: the right to mount is missing. Run the tests on Linux as root, "
+            "or in a container that is started with --cap-add SYS_ADMIN"
+        )
     try:
         yield SmallDisk(folder)
     finally:

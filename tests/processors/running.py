@@ -143,6 +143,13 @@ class Broker:
             for table in TABLES
         }
 
+    def assert_fold_of_the_log(self) -> dict[str, dict[str, Any]]:
+        """Every read model is the plain fold of the logs, no key more or less; returns the read models."""
+        found, expected = self.read_models(), self.folded()
+        for table in expected:
+            assert found[table] == expected[table], table
+        return found
+
     def behind(self, group: str, topics: Iterable[str] = CONSUMED) -> int:
         """Records that a group has not committed yet; very many while the broker cannot tell."""
         consumer = self._of_group(group)

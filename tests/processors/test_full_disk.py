@@ -45,9 +45,7 @@ def test_a_worker_ends_by_name_of_its_folder_when_the_disk_is_full_and_goes_on_w
                 disk.empty()
             worker.start()
         worker.wait_until_done()
-        found, expected = broker.read_models(), broker.folded()
-        for table in expected:
-            assert found[table] == expected[table], table
+        found = broker.assert_fold_of_the_log()
         assert steps_about(found, "full.") == published
         assert worker.stop() == 0
 

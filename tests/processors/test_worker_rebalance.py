@@ -98,9 +98,7 @@ def only_the_stopped_one_hangs(
 
 
 def assert_fold_of_the_log(broker: Broker, published: int) -> None:
-    found, expected = broker.read_models(), broker.folded()
-    for table in expected:
-        assert found[table] == expected[table], table
+    found = broker.assert_fold_of_the_log()
     assert steps_about(found, "join.") == published
 
 
@@ -123,6 +121,4 @@ def test_a_broker_killed_under_load_costs_nothing(broker: Broker, tmp_path: Path
             return worker.behind() == 0
 
         wait_until(done, within_s=120, every_s=0.2)
-        found, expected = broker.read_models(), broker.folded()
-        for table in expected:
-            assert found[table] == expected[table], table
+        broker.assert_fold_of_the_log()

@@ -29,7 +29,7 @@ from tradewire.core.logs import get_logger
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import _aiokafka_on_uvloop
 from tradewire.processors._engine import Engine
-from tradewire.processors._fetching import NOWHERE, Fetched, fetch, give_back, seek_to_committed
+from tradewire.processors._fetching import Fetched, fetch, give_back, seek_to_committed
 from tradewire.processors._recovery import apply_changelog, end_recovery
 
 _aiokafka_on_uvloop.install()
@@ -209,7 +209,7 @@ class WorkerConsumer(driver.Consumer):
         held = None if self._engine.handlers is None else self._engine.handlers.held
         if held:
             # Fetching goes on, of nothing if need be: a consumer that does not fetch counts as dead to its group.
-            wanted, timeout = wanted - held or frozenset([NOWHERE]), _HELD_TIMEOUT_S
+            wanted, timeout = wanted - held, _HELD_TIMEOUT_S
         return await super()._getmany(cast(set[TP], wanted), timeout)
 
     def stop_flow(self) -> None:
