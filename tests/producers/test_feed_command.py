@@ -55,9 +55,9 @@ def test_a_malformed_line_is_skipped_and_shown(tmp_path: Path) -> None:
     result = feed("binance-trades", str(file))
 
     assert result.exit_code == 0, result.output
-    flat = " ".join(result.stdout.split())
-    assert "malformed lines skipped │ 1" in flat
-    assert "trades.csv:3: field price is 'oops'" in flat.replace("\n", "")
+    assert "malformed lines skipped │ 1" in " ".join(result.stdout.split())
+    # The console breaks the line where the path of this run happens to end.
+    assert "trades.csv:3:fieldpriceis'oops'" in "".join(result.stdout.split())
 
 
 def test_strict_ends_with_the_error(tmp_path: Path) -> None:
