@@ -71,7 +71,7 @@ def test_every_part_is_up_and_lag_is_counted(client: httpx.Client, gateway_setti
 
         wait_until(worker_is_behind, within_s=20)
         metrics = client.get("/metrics").text
-        # It reads what other tests have left in its topics of this broker as well; of the other topics it reads nothing.
+        # In its topics it reads what other tests have left there as well; other topics of this broker it does not read.
         wait_until(lambda: not any(lag_of_sink(client)[topic] for topic in TOPICS), within_s=120)
 
     _, body = health_of(client)
