@@ -23,7 +23,7 @@ from tradewire.sinks.tables import Tables
 
 OURS: Final = "sink_latency"
 RATE_PER_S: Final = 5_000
-_WARM_UP_S: Final = 4
+_WARM_UP_S: Final = 20
 _SECONDS_MAX: Final = 20
 _LOOK_EVERY_S: Final = 0.05
 _TIMEOUT_S: Final = 90
