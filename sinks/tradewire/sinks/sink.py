@@ -391,7 +391,7 @@ def _consumer_config(settings: Settings, instance_id: str | None, session_timeou
         "queued.max.messages.kbytes": 8_192,
         "queued.min.messages": 50_000,
         "fetch.queue.backoff.ms": 10,  # by default a partition is left alone for a second when the queue is full
-        # A fetch waits for so much or for 50 ms: an answer to every few records costs both more than it gains.
+        # A fetch waits for so much or for 50 ms: answers of a few records each cost the broker more than they gain.
         "fetch.min.bytes": 1_000_000,
         "fetch.wait.max.ms": 50,
     }
