@@ -70,7 +70,7 @@ class Log:
             time.sleep(0.05)
         TopicAdmin(self._settings.kafka).ensure(wanted)
         for name, topic in wanted.items():
-            self._wait_for_leaders(name, topic.partitions)
+            self._wait_until_empty(name, topic.partitions)
 
     def empty(self, topics: Mapping[str, Topic]) -> None:
         """Makes those topics anew that hold records."""
@@ -80,7 +80,6 @@ class Log:
     def ensure(self, topic: Topic) -> None:
         """Makes a topic that is not there."""
         TopicAdmin(self._settings.kafka).ensure({topic.name: topic})
-        self._wait_for_leaders(topic.name, topic.partitions)
 
     def forget_records(self, topic: str) -> None:
         """Deletes all records of a topic as retention does: offsets go on where they are."""
@@ -88,7 +87,7 @@ class Log:
         for future in self._admin.delete_records(places, request_timeout=_TIMEOUT_S).values():
             future.result(_TIMEOUT_S)
 
-    def _wait_for_leaders(self, name: str, partitions: int) -> None:
+    def _wait_until_empty(self, name: str, partitions: int) -> None:
         deadline = time.monotonic() + _TIMEOUT_S
         while True:
             try:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from tradewire.core import ContractError, RegistryUnavailable, Settings, UnknownSchemaId
 from tradewire.core.settings import RegistrySettings
@@ -77,6 +78,23 @@ def test_an_archived_id_never_changes_its_meaning(tmp_path: Path, contract: Cont
     with pytest.raises(ContractError, match="registry reset"):
         archive.put(ArchivedSchema(7, "s", '{"type":"long"}'))
     assert '{"type":"string"}' == archive.get(7).schema
+
+
+def test_every_partition_of_a_new_topic_has_a_leader_when_the_call_returns(settings: Settings) -> None:
+    """The controller answers before the broker has made the logs: a reader then met "not leader for partition"."""
+    topics = {name: Topic(name, "test", partitions=20) for name in (f"test.leaders-{number}" for number in range(5))}
+    TopicAdmin(settings.kafka).ensure(topics)
+
+    consumer = Consumer(settings.kafka.client_config() | {"group.id": "test-leaders"})
+    try:
+        ends = {
+            consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)
+            for name, topic in topics.items()
+            for number in range(topic.partitions)
+        }
+    finally:
+        consumer.close()
+    assert ends == {(0, 0)}
 
 
 def test_topics_are_made_once_and_their_configuration_follows(settings: Settings) -> None:
