@@ -33,24 +33,11 @@ _NS_PER_MS: Final = 1_000_000
 _DERIVED: Final = ("flow.", "flows.", "readmodel.", "patterns.")
 # ClickHouse's codes for a table and a database that are not there: nothing has been stored yet.
 _NO_TABLES: Final = (60, 81)
-_RUNS: Final = """
-SELECT tupleElement(run, 'flow_name') AS flow, count(),
-  countIf(tupleElement(run, 'run_status') = 'COMPLETED'),
-  countIf(tupleElement(run, 'run_status') = 'FAILED'),
-  countIf(tupleElement(run, 'run_status') = 'STALLED'),
-  countIf(tupleElement(run, 'run_status') = 'OPEN')
-FROM flows_state FINAL ARRAY JOIN runs AS run GROUP BY flow ORDER BY flow"""
-_HOPS: Final = """
-SELECT flow, hop.1 AS step, count(), quantile(0.5)(hop.2), quantile(0.99)(hop.2), sum(hop.3)
-FROM (
-  SELECT tupleElement(run, 'flow_name') AS flow, tupleElement(run, 'reached') AS reached,
-    arraySlice(arrayDifference(arrayConcat([tupleElement(run, 'begun_ns')], tupleElement(reached, 'reached_ns'))), 2)
-      AS latencies,
-    arrayJoin(arrayZip(tupleElement(reached, 'step'), latencies, tupleElement(reached, 'late'))) AS hop
-  FROM flows_state FINAL ARRAY JOIN runs AS run)
-GROUP BY flow, step ORDER BY flow, min(hop.2), step"""
-
-
+_RUNS: Final = "SELECT flow_name, runs, completed, failed, stalled, open FROM v_flow_runs ORDER BY flow_name"
+_HOPS: Final = (
+    "SELECT flow_name, step, reached, latency_ns_p50, latency_ns_p99, late FROM v_flow_hops "
+    "ORDER BY flow_name, latency_ns_p50, step"
+)
 _RUN_COLUMNS: Final = ("flow", "runs", "completed", "failed", "stalled", "open")
 _HOP_COLUMNS: Final = ("flow", "step", "reached", "latency_ns_p50", "latency_ns_p99", "late")
 
