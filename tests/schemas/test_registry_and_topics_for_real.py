@@ -97,6 +97,17 @@ def test_every_partition_of_a_new_topic_has_a_leader_when_the_call_returns(setti
     assert ends == {(0, 0)}
 
 
+def test_a_client_that_asked_for_a_leader_too_early_asks_again(settings: Settings) -> None:
+    """librdkafka remembers for half a minute that a topic was not there: its answers then are not the broker's."""
+    for number in range(4):
+        topic = Topic(f"test.early-{number}", "test", partitions=2)
+        admin = TopicAdmin(settings.kafka)
+        changes = admin.plan({topic.name: topic})
+        assert admin._without_leader([TopicPartition(topic.name, 0)])
+
+        assert changes == admin.apply(changes)
+
+
 def test_topics_are_made_once_and_their_configuration_follows(settings: Settings) -> None:
     """A changed retention is applied to the topic that exists; another number of partitions is left to a human."""
     admin = TopicAdmin(settings.kafka)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -107,6 +108,9 @@ class TopicAdmin:
                 names = ", ".join(f"{place.topic}[{place.partition}]" for place in places)
                 raise KafkaUnavailable(f"{self._servers}: made, and no leader answers for it yet: {names}")
             time.sleep(_LOOK_AGAIN_S)
+            # Who has asked too early is told "no leaders found" out of the client's memory for half a minute.
+            with suppress(KafkaException):
+                self._admin.list_topics(timeout=self._timeout)
 
     def _without_leader(self, places: Sequence[TopicPartition]) -> list[TopicPartition]:
         if not places:
