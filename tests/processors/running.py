@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from tests.processors.asking import ASKED_S, answered, committed_by, passes
 from tests.processors.pure import PureWorker, Record
 from tests.waiting import wait_until
 
@@ -22,32 +23,7 @@ from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC
 from tradewire.processors.worker import EXIT_CRASHED
 from tradewire.schemas import Contract, Event, Header, encode_headers
 
-_NOT_YET = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    # A broker that the machine's load keeps from its controller for a moment.
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-)
 CONSUMED = ("market.events", "trading.events", "system.events", "risk.events", STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
-
-
-def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """First offset and end of a partition, once the broker can tell."""
-
-    def found() -> tuple[int, int] | None:
-        try:
-            low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
-        except KafkaException as error:
-            if error.args[0].code() in _NOT_YET:
-                return None
-            raise
-        return low, high
-
-    answer = wait_until(found, within_s=60)
-    assert answer is not None
-    return answer
 
 
 def steps_about(found: dict[str, dict[str, Any]], prefix: str) -> int:
@@ -75,13 +51,13 @@ class Broker:
             value = self.contract.codec.encode(event.type, event.data, topic)
             self._produce(topic, event.subject.encode(), value, encode_headers(event))
             count += 1
-        assert self._producer.flush(60) == 0
+        assert self._producer.flush(150) == 0
         return count
 
     def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header], **more: int) -> None:
         """Delivers one record as it is."""
         self._produce(topic, key, value, headers, **more)
-        assert self._producer.flush(60) == 0
+        assert self._producer.flush(150) == 0
 
     def _produce(self, topic: str, key: bytes | None, value: bytes | None, headers: list[Header], **more: int) -> None:
         while True:
@@ -95,10 +71,9 @@ class Broker:
         """All records of topics, each partition in order."""
         consumer = self._consumer("reader", **{"enable.partition.eof": True})
         try:
-            known = consumer.list_topics(timeout=10).topics
             left = {}
-            for place in [TopicPartition(name, number) for name in topics for number in known[name].partitions]:
-                low, high = _watermarks(consumer, place)
+            for place in self._places(consumer, topics):
+                low, high = answered(lambda: self._range(consumer, place))  # noqa: B023
                 if low < high:
                     left[place.topic, place.partition] = (low, high)
             consumer.assign([TopicPartition(*place, low) for place, (low, _) in left.items()])
@@ -109,8 +84,10 @@ class Broker:
                     error = message.error()
                     if error is not None:
                         # The last offset may be no record: the end of a transaction.
-                        assert error.code() == KafkaError._PARTITION_EOF, error
-                        left.pop(place, None)
+                        if error.code() == KafkaError._PARTITION_EOF:
+                            left.pop(place, None)
+                        else:
+                            assert passes(error), error
                     elif place in left and int(message.offset() or 0) < left[place][1]:
                         offset = int(message.offset() or 0)
                         key, value, headers = message.key(), message.value(), tuple(message.headers() or ())
@@ -150,32 +127,62 @@ class Broker:
             assert found[table] == expected[table], table
         return found
 
-    def behind(self, group: str, topics: Iterable[str] = CONSUMED) -> int:
+    def behind(self, group: str, topics: Collection[str] = CONSUMED) -> int:
         """Records that a group has not committed yet; very many while the broker cannot tell."""
         consumer = self._of_group(group)
-        known = consumer.list_topics(timeout=10).topics
-        places = [TopicPartition(name, number) for name in topics for number in known[name].partitions]
         try:
+            places = self._named(consumer, topics)
+            if places is None:
+                return sys.maxsize
+            committed = committed_by(consumer, places)
             behind = 0
-            for place in consumer.committed(places, timeout=10):
-                low, high = consumer.get_watermark_offsets(place, timeout=10, cached=False)
-                behind += high - max(low, place.offset)
+            for place, offset in zip(places, committed, strict=True):
+                low, high = self._range(consumer, place)
+                behind += high - max(low, offset)
             return behind
         except KafkaException as error:
-            if error.args[0].code() in _NOT_YET:
+            if passes(error.args[0]):
                 return sys.maxsize
             raise
 
     def end_of(self, topic: str) -> int:
         """The offsets that a topic has given away, over its partitions."""
-        consumer = self._of_group("reader")
-        numbers = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        return sum(_watermarks(consumer, TopicPartition(topic, number))[1] for number in numbers)
+        return sum(self.end_of_partition(place) for place in self.places(topic))
+
+    def end_of_partition(self, place: TopicPartition) -> int:
+        """The offset that the next record of a partition will get."""
+        return answered(lambda: self._range(self._of_group("reader"), place))[1]
+
+    def places(self, topic: str) -> list[TopicPartition]:
+        """The partitions of a topic."""
+        return self._places(self._of_group("reader"), [topic])
 
     def committed(self, group: str, topic: str, partition: int) -> int:
         """The offset that a group has committed; negative if none."""
-        (found,) = self._of_group(group).committed([TopicPartition(topic, partition)], timeout=10)
-        return int(found.offset)
+        consumer = self._of_group(group)
+        (offset,) = answered(lambda: committed_by(consumer, [TopicPartition(topic, partition)]))
+        return offset
+
+    def _places(self, consumer: Consumer, topics: Collection[str]) -> list[TopicPartition]:
+        """All partitions of topics, once the broker names them all."""
+        found = wait_until(lambda: answered(lambda: self._named(consumer, topics)), within_s=60, every_s=0.1)
+        assert found is not None
+        return found
+
+    def _named(self, consumer: Consumer, topics: Collection[str]) -> list[TopicPartition] | None:
+        """All partitions of topics; None as long as a broker that has just started does not name all of them."""
+        declared, known = self.contract.topics, consumer.list_topics(timeout=ASKED_S).topics
+        for name in topics:
+            wanted = declared[name].partitions if name in declared else 1
+            if name not in known or len(known[name].partitions) < wanted:
+                return None
+        return [TopicPartition(name, number) for name in topics for number in known[name].partitions]
+
+    @staticmethod
+    def _range(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+        """First offset and end of a partition. Raises KafkaException."""
+        low, high = consumer.get_watermark_offsets(place, timeout=ASKED_S, cached=False)
+        return low, high
 
     def close(self) -> None:
         for consumer in self._consumers.values():
@@ -197,6 +204,9 @@ class _LogReader(PureWorker):
 
     def append(self, forward: Forward) -> None:
         pass
+
+
+_PROGRAM = ("-m", "tradewire.processors.worker")
 
 
 class RunningWorker:
@@ -223,9 +233,11 @@ class RunningWorker:
             **{f"TRADEWIRE_WORKER__{name.upper()}": str(value) for name, value in worker_settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun_as: tuple[Sequence[str], dict[str, str]] = (_PROGRAM, {})
         self.log_file = folder.parent / f"{folder.name}.log"
 
-    def start(self, program: Sequence[str] = ("-m", "tradewire.processors.worker"), **environment: str) -> None:
+    def start(self, program: Sequence[str] = _PROGRAM, **environment: str) -> None:
+        self._begun_as = (program, environment)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *program], env={**self.environment, **environment}, stdout=log, stderr=log
@@ -239,16 +251,16 @@ class RunningWorker:
     def kill(self) -> None:
         """kill -9."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(90)
 
-    def wait_until_done(self, within_s: float = 90.0) -> None:
+    def wait_until_done(self, within_s: float = 150.0) -> None:
         """Returns when the group has committed all that there is to read."""
-        self._wait_until_behind_by(lambda behind: behind == 0, within_s)
+        wait_until(lambda: self.behind() == 0, within_s=within_s, every_s=0.2, alive=self.process.poll)
 
     def wait_supervised(self, condition: Callable[[], bool], within_s: float) -> None:
         """Waits until the condition holds, and starts the worker again whenever it has crashed, as a supervisor does.
@@ -257,14 +269,18 @@ class RunningWorker:
         """
 
         def look() -> bool:
-            if self.process.poll() == EXIT_CRASHED:
-                self.start()
+            self.supervise()
             return condition()
 
         wait_until(look, within_s=within_s, every_s=0.5)
 
-    def wait_until_behind_by_less_than(self, records: int, within_s: float = 60.0) -> None:
-        self._wait_until_behind_by(lambda behind: behind < records, within_s)
+    def supervise(self) -> None:
+        """Starts it again, as it was begun, if it has crashed; with another exit code it must not have ended."""
+        code = self.process.poll()
+        if code is not None:
+            assert code == EXIT_CRASHED, f"the worker has ended with {code}"
+            program, environment = self._begun_as
+            self.start(program, **environment)
 
     def behind(self) -> int:
         """Records of the topics that it reads which its group has not committed; very many before it says which."""
@@ -273,8 +289,14 @@ class RunningWorker:
             return sys.maxsize
         return self._broker.behind(self.group, set(member.topics) & set(CONSUMED))
 
-    def _wait_until_behind_by(self, few: Callable[[int], bool], within_s: float) -> None:
-        wait_until(lambda: few(self.behind()), within_s=within_s, every_s=0.2, alive=self.process.poll)
+    def is_behind(self) -> bool:
+        """Whether there is anything that its group has not committed, once the broker can tell."""
+
+        def known() -> list[int] | None:
+            behind = self.behind()
+            return [behind] if behind < sys.maxsize else None
+
+        return (wait_until(known, within_s=120, every_s=0.1) or [0])[0] > 0
 
     def __enter__(self) -> RunningWorker:
         """Starts it, unless it runs: a test may have done that in a way of its own."""

@@ -13,25 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition, murmur2
+from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from prometheus_client import CollectorRegistry
+from tests.processors.asking import answered, committed_by
 
 from tradewire.core import Settings, load_settings, new_id
 from tradewire.core.settings import KafkaSettings
 from tradewire.processors import Subscriber
-from tradewire.processors.parking.reading import asked
 from tradewire.processors.subscriptions import Handler
 from tradewire.schemas import Contract, Event, FixedIds, Header, Topic, TopicAdmin, Topics, encode_headers
 
 NOTICE = "system.notice.posted"
 WARNING = "system.warning.raised"
 PARTITIONS = 4
-# A coordinator that has just started.
-_NOT_YET = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-)
 
 
 def topics_of(name: str) -> Topics:
@@ -86,14 +80,14 @@ class Feed:
         for event in events:
             value = self.contract.codec.encode(event.type, event.data, self.topic)
             self.produce(event.subject.encode(), value, [*encode_headers(event), *headers], wait=False)
-        assert 0 == self._producer.flush(60)
+        assert 0 == self._producer.flush(150)
 
     def produce(
         self, key: bytes | None, value: bytes | None, headers: list[Header], *, wait: bool = True, topic: str = ""
     ) -> None:
         self._producer.produce(topic or self.topic, value, key, headers=headers)
         if wait:
-            assert 0 == self._producer.flush(60)
+            assert 0 == self._producer.flush(150)
 
     def numbered(self, keys: Sequence[str], rounds: int, first: int = 0) -> list[Event]:
         """Events "0", "1", … of each key, keys taking turns."""
@@ -109,18 +103,13 @@ class Feed:
         return made
 
     def committed(self) -> int:
-        """Records that the group has committed, over all partitions; -1 while the broker cannot tell."""
-        try:
-            return sum(max(0, place.offset) for place in self._looker.committed(self._places, timeout=60))
-        except KafkaException as error:
-            if error.args[0].code() in _NOT_YET:
-                return -1
-            raise
+        """Records that the group has committed, over all partitions, once the broker can tell."""
+        return sum(max(0, offset) for offset in answered(lambda: committed_by(self._looker, self._places)))
 
     def end(self) -> int:
         """Records that there are."""
         ask = self._looker.get_watermark_offsets
-        return sum(asked(self.kafka, lambda: ask(place, timeout=60))[1] for place in self._places)  # noqa: B023
+        return sum(answered(lambda: ask(place, timeout=5))[1] for place in self._places)  # noqa: B023
 
     def partition_of(self, key: bytes) -> int:
         """Where records of a key lie."""

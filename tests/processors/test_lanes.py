@@ -49,23 +49,24 @@ def test_items_of_one_call_are_taken_by_all_lanes_at_once() -> None:
 def test_a_retry_that_is_due_is_taken_while_other_lanes_are_busy() -> None:
     """Whoever takes work leaves the clock to one that is idle."""
     release, tried = threading.Event(), threading.Event()
-    attempts = 0
+    attempts, long = 0, []
 
     def work(item: str) -> float | None:
         nonlocal attempts
         if item == "long":
+            long.append(item)
             release.wait(WITHIN_S)
             return None
         attempts += 1
-        if attempts == 3:
-            tried.set()
-            return None
-        return 0.05
+        if attempts < 3 or len(long) < 2:
+            return 0.05
+        tried.set()
+        return None
 
     with lanes_of(3, work) as lanes:
         lanes.add([("a", "again"), ("b", "long"), ("c", "long")])
         assert tried.wait(WITHIN_S), "with two lanes busy the third makes the retries"
-        assert {"b", "c"} == set(lanes._running)
+        wait_until(lambda: {"b", "c"} == set(lanes._running), within_s=WITHIN_S)
         release.set()
 
 
@@ -100,11 +101,15 @@ def test_who_waits_for_the_end_of_calls_is_told_of_it() -> None:
         begun.set()
         release.wait(WITHIN_S)
 
+    def bound(_: object) -> Callable[[str], bool]:
+        # From within: released before, the second would be taken.
+        threading.Timer(0.05, release.set).start()
+        return lambda item: False
+
     with lanes_of(1, work) as lanes:
         lanes.add([("a", "first"), ("a", "second")])
         assert begun.wait(WITHIN_S)
-        threading.Timer(0.05, release.set).start()
-        assert lanes.finish(lambda _: True, lambda _: lambda item: False, WITHIN_S)
+        assert lanes.finish(lambda _: True, bound, WITHIN_S)
         assert ["first"] == list(lanes.finished)
         assert 0 == len(lanes)
 

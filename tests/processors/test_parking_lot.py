@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from tests.processors.asking import answered
 from tests.processors.pure import Record
 from tests.waiting import wait_until
 
@@ -63,7 +64,7 @@ class Service:
 
     def commit(self, offset: int) -> None:
         consumer = Consumer({**self.settings.kafka.client_config(), "group.id": self.group})
-        consumer.commit(offsets=[TopicPartition(self.topic, 1, offset)], asynchronous=False)
+        answered(lambda: consumer.commit(offsets=[TopicPartition(self.topic, 1, offset)], asynchronous=False))
         consumer.close()
         self.committed = offset
         self.lot.committed({(self.topic, 1): offset})
@@ -82,7 +83,7 @@ class Service:
 
     def redrive(self) -> int:
         """Does what is due; returns how many keys were."""
-        due = wait_until(self.lot.due, within_s=20)
+        due = wait_until(self.lot.due, within_s=60)
         for redrive in due:
             for letter in redrive:
                 try:
@@ -148,7 +149,7 @@ def test_a_redrive_hands_over_what_waits_and_what_came_meanwhile_then_the_key_is
     assert [] == service.handled
     service.bad.clear()
     service.ask()
-    (redrive,) = wait_until(service.lot.due, within_s=20)
+    (redrive,) = wait_until(service.lot.due, within_s=60)
     for letter in redrive:
         service.handle(letter)
         if letter.value == b"bad":
@@ -224,7 +225,7 @@ def test_gap_5_a_crash_in_a_redrive_goes_on_behind_what_was_recorded_and_in_orde
     service.read_on()
     service.bad.clear()
     service.ask()
-    (redrive,) = wait_until(service.lot.due, within_s=20)
+    (redrive,) = wait_until(service.lot.due, within_s=60)
     first = next(redrive)
     service.handle(first)
     redrive.done(first)
@@ -288,7 +289,7 @@ def test_letters_that_retention_has_taken_are_told_and_can_be_given_up(service: 
     for future in admin.delete_records(
         [TopicPartition(topic_of(service.group), 1 % counts[topic_of(service.group)], 1)]
     ).values():
-        future.result(20)
+        future.result(60)
     service.bad.clear()
     service.ask()
     service.redrive()

@@ -25,7 +25,7 @@ from tradewire.processors.records import REPLAY_HEADER
 from tradewire.schemas import Codec, Contract, Event, FixedIds, Topic, TopicAdmin, Topics, encode_headers
 
 REJECTED = "trading.order.rejected"
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def feed(kafka_settings: KafkaSettings) -> Iterator[Feed]:
 
 
 def wait_until_all_is_committed(feed: Feed) -> None:
-    wait_until(lambda: feed.committed() == feed.end(), within_s=60)
+    wait_until(lambda: feed.committed() == feed.end(), within_s=150)
 
 
 def messages(count: int) -> list[str]:
@@ -73,13 +73,13 @@ def test_nothing_is_committed_past_an_event_whose_handler_has_not_ended(feed: Fe
 
     def holds(event: Event) -> None:
         if event.data["message"] == "held":
-            gate.wait(60)
+            gate.wait(600)
         seen.add(event)
 
     held = feed.event("k0", "held")
     feed.publish(held, *feed.numbered([f"k{number}" for number in range(1, 20)], 5))
     subscriber = feed.subscriber(holds, subscriber={"stop_wait_ms": 100}).start()
-    wait_until(lambda: len(seen) == 95, within_s=60)
+    wait_until(lambda: len(seen) == 95, within_s=150)
     subscriber.close()
     gate.set()
     again = Seen()
@@ -90,25 +90,27 @@ def test_nothing_is_committed_past_an_event_whose_handler_has_not_ended(feed: Fe
 
 
 def test_a_retry_keeps_the_order_of_its_key_and_holds_up_no_other(feed: Feed) -> None:
+    """It fails until the other key is done: were that one held up, it would fail until its attempts are used up."""
     seen, failures = Seen(), 0
 
     def flaky(event: Event) -> None:
         nonlocal failures
-        if event.subject == "bad" and event.data["message"] == "1" and failures < 5:
+        is_held_up = failures < 5 or "3" not in seen.by_key["good"]
+        if event.subject == "bad" and event.data["message"] == "1" and is_held_up:
             failures += 1
             raise KafkaUnavailable("not now")
         seen.add(event)
 
     feed.publish(*feed.numbered(["bad", "good"], 4))
-    subscriber = feed.subscriber(subscriber={"concurrency": 1, "retry_base_ms": 50})
+    # The partition of the other key may be read a while later than that of the one that fails.
+    subscriber = feed.subscriber(subscriber={"concurrency": 1, "retry_base_ms": 50, "retry_attempts_max": 10_000})
     subscriber.subscribe(flaky, NOTICE, name="flaky")
     with subscriber:
         wait_until_all_is_committed(feed)
 
     assert {"bad": messages(4), "good": messages(4)} == seen.by_key
-    order = [(event.subject, event.data["message"]) for event in seen.events]
-    assert order.index(("good", "3")) < order.index(("bad", "1"))
-    assert 5 == feed.counted("tradewire_subscriber_retries_total", handler="flaky", error="KafkaUnavailable")
+    assert failures >= 5
+    assert failures == feed.counted("tradewire_subscriber_retries_total", handler="flaky", error="KafkaUnavailable")
 
 
 def test_a_permanent_failure_parks_its_key_in_order_while_the_others_flow(feed: Feed) -> None:
@@ -128,10 +130,10 @@ def test_a_permanent_failure_parks_its_key_in_order_while_the_others_flow(feed: 
         operator = Operator(feed.kafka, feed.group, "tests")
         is_broken = False
         operator.redrive(operator.requests(operator.look().keys.values()))
-        wait_until(lambda: len(seen) == 8, within_s=60)
-        wait_until(lambda: not operator.look().keys, within_s=30)
+        wait_until(lambda: len(seen) == 8, within_s=150)
+        wait_until(lambda: not operator.look().keys, within_s=150)
         feed.publish(feed.event("bad", "4"))
-        wait_until(lambda: len(seen) == 9, within_s=30)
+        wait_until(lambda: len(seen) == 9, within_s=150)
 
     assert {"bad": messages(5), "good": messages(4)} == seen.by_key
     assert 3 == feed.counted("tradewire_subscriber_redriven_total", outcome="done")
@@ -143,7 +145,7 @@ def test_a_full_parking_lot_halts_loudly_and_acknowledges_nothing_more(feed: Fee
 
     feed.publish(*feed.numbered(["bad"], 5))
     subscriber = feed.subscriber(picky, subscriber={"parked_per_key_max": 3}).start()
-    wait_until(lambda: subscriber.failure, within_s=60)
+    wait_until(lambda: subscriber.failure, within_s=150)
     with pytest.raises(ParkingFull):
         subscriber.close()
 
@@ -217,7 +219,7 @@ async def test_serving_beside_a_loop_runs_async_handlers_on_it(feed: Feed) -> No
 
     feed.publish(*feed.numbered(["k"], 10))
     serving = asyncio.create_task(feed.subscriber(note).serve())
-    await asyncio.wait_for(done.wait(), 60)
+    await asyncio.wait_for(done.wait(), 150)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
@@ -238,7 +240,7 @@ def test_a_handler_slower_than_the_poll_interval_does_not_lose_its_place(feed: F
 
     feed.publish(*feed.numbered(["slow"], 30))
     with feed.subscriber(slow, subscriber=limits) as subscriber:
-        wait_until(lambda: calls, within_s=60)
+        wait_until(lambda: calls, within_s=150)
         before = subscriber.assignment
         wait_until_all_is_committed(feed)
         assert before == subscriber.assignment
@@ -253,13 +255,13 @@ def test_subscribing_and_unsubscribing_at_run_time(feed: Feed) -> None:
     first, second = Seen(), Seen()
     with feed.subscriber(first.add) as subscriber:
         feed.publish(feed.event("k", "0"))
-        wait_until(lambda: len(first) == 1, within_s=60)
+        wait_until(lambda: len(first) == 1, within_s=150)
         handle = subscriber.subscribe(second.add, "system.*")
         feed.publish(feed.event("k", "1"), feed.event("k", "warned", WARNING))
-        wait_until(lambda: len(second) == 2, within_s=30)
+        wait_until(lambda: len(second) == 2, within_s=150)
         assert subscriber.unsubscribe(handle)
         feed.publish(feed.event("k", "2"))
-        wait_until(lambda: len(first) == 3, within_s=30)
+        wait_until(lambda: len(first) == 3, within_s=150)
         wait_until_all_is_committed(feed)
 
     assert {"k": ["0", "1", "2"]} == first.by_key
@@ -296,7 +298,7 @@ def test_without_a_registry_events_wait_and_nothing_is_lost(feed: Feed) -> None:
     contract = Contract(feed.contract.catalogue, feed.contract.topics, feed.contract.schema_ids, codec)
     feed.publish(*feed.numbered(["a", "b"], 3))
     with feed.subscriber(seen.add, contract=contract):
-        wait_until(lambda: feed.counted("tradewire_subscriber_registry_waits_total") > 4, within_s=60)
+        wait_until(lambda: feed.counted("tradewire_subscriber_registry_waits_total") > 4, within_s=150)
         assert 0 == feed.committed() == len(seen)
         ids.is_away = False
         wait_until_all_is_committed(feed)
@@ -314,7 +316,7 @@ def test_a_commit_waits_for_what_handlers_have_published(feed: Feed) -> None:
 
     feed.publish(*feed.numbered(["k"], 5))
     with feed.subscriber(seen.add, before_commit=flush):
-        wait_until(lambda: asked >= 3, within_s=60)
+        wait_until(lambda: asked >= 3, within_s=150)
         assert 0 == feed.committed()
         unsettled = 0
         wait_until_all_is_committed(feed)
@@ -388,10 +390,10 @@ def test_a_letter_of_an_old_schema_is_handed_over_in_the_newest_one_when_it_is_r
     subscriber = feed.subscriber(contract=contract, group=group)
     subscriber.subscribe(picky, REJECTED)
     with subscriber:
-        operator = wait_until(lambda: parked_of(feed.kafka, group), within_s=60)
+        operator = wait_until(lambda: parked_of(feed.kafka, group), within_s=150)
         is_broken = False
         operator.redrive(operator.requests(operator.look().keys.values()))
-        wait_until(lambda: len(given) == 2, within_s=30)
+        wait_until(lambda: len(given) == 2, within_s=150)
 
     assert [("RISK_LIMIT", "no margin left")] * 2 == [(event.data["reason"], event.data["text"]) for event in given]
 
@@ -411,9 +413,9 @@ def test_a_static_member_whose_name_is_taken_ends_and_says_so(feed: Feed) -> Non
     feed.publish(*feed.numbered(["a"], 5))
     first = feed.subscriber(seen.add, instance_id="same")
     first.start()
-    wait_until(lambda: len(seen) == 5, within_s=60)
+    wait_until(lambda: len(seen) == 5, within_s=150)
     with feed.subscriber(seen.add, instance_id="same"):
-        wait_until(lambda: first.failure is not None, within_s=60)
+        wait_until(lambda: first.failure is not None, within_s=150)
         feed.publish(*feed.numbered(["a"], 5, first=5))
         wait_until_all_is_committed(feed)
 

@@ -16,7 +16,7 @@ from tradewire.processors import read_progress
 from tradewire.processors.tables import TABLES
 from tradewire.processors.worker import EXIT_CRASHED
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 def local_tables(folder: Path, broker: Broker) -> dict[str, dict[str, Any]]:
@@ -46,13 +46,18 @@ def test_a_worker_killed_twice_in_mid_load_ends_with_the_fold_of_the_log(broker:
     published = broker.publish(itertools.islice(events, 500))
     worker = RunningWorker(broker, "killed", tmp_path / "data", batch_rows_max=100)
     with worker:
-        for _ in range(2):
-            wait_until(lambda: read_progress(worker.folder), within_s=60, alive=worker.process.poll)
+        killed_in_mid_load = 0
+        for _ in range(8):
+            wait_until(lambda: read_progress(worker.folder), within_s=150, alive=worker.process.poll)
             published += broker.publish(itertools.islice(events, 1_500))
             worker.kill()
-            assert worker.behind() > 0, "killed too late to prove anything"
+            # This process may have stood still until the worker had done it all: that proves nothing, so once more.
+            killed_in_mid_load += worker.is_behind()
             (worker.folder / "progress.json").unlink()
             worker.start()
+            if killed_in_mid_load == 2:
+                break
+        assert killed_in_mid_load == 2, "always killed too late to prove anything"
         worker.wait_until_done()
         found = broker.assert_fold_of_the_log()
         assert steps_about(found, "kill.") == published
@@ -61,7 +66,7 @@ def test_a_worker_killed_twice_in_mid_load_ends_with_the_fold_of_the_log(broker:
     put_ahead_of_its_topic(worker.folder)
     published += broker.publish(itertools.islice(events, 500))
     worker.start()
-    assert worker.process.wait(90) == EXIT_CRASHED
+    assert worker.process.wait(150) == EXIT_CRASHED
     assert "local tables are dropped and rebuilt" in worker.log_file.read_text()
     assert local_tables(worker.folder, broker) == {table.name: {} for table in TABLES}
     with worker:
