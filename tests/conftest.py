@@ -22,7 +22,7 @@ from tests.waiting import http_answers, wait_until
 from tradewire.core import Settings, load_settings
 from tradewire.core.settings import ClickHouseSettings, KafkaSettings, RegistrySettings
 from tradewire.operations.setup import apply_contract
-from tradewire.operations.stack import free_ports
+from tradewire.operations.stack import _ports, free_ports
 from tradewire.operations.stack.cluster import local_kafka, local_registry
 from tradewire.schemas import Contract
 
@@ -40,6 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--chaos-seeds", help="seeds of the fault suite, as 0-19 or 7,12; see tests/operations/test_chaos.py"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each process that runs tests draws its ports from a share of its own: one that is drawn, or whose server a test
+    has killed, is free until the server listens, and the other process must not take it meanwhile."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        lowest, highest = _ports._range()
+        share = (highest - lowest) // count
+        _ports._range = lambda: (lowest + number * share, lowest + (number + 1) * share - 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 import pytest
 from tests.needs import java_or_skip
+from tests.waiting import wait_until
 
 from tradewire.operations.stack import Artifacts, Java, default_cache_dir, resolve_artifacts
 
@@ -25,15 +25,12 @@ def artifacts(java: Java) -> Artifacts:
 class Eventually(Protocol):
     """Returns as soon as the condition holds; fails the test if it does not within the time."""
 
-    def __call__(self, condition: Callable[[], object], *, within_s: float = 10.0) -> None: ...
+    def __call__(self, condition: Callable[[], object], *, within_s: float = 60.0) -> None: ...
 
 
 @pytest.fixture
 def eventually() -> Eventually:
-    def wait(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {within_s} s"
-            time.sleep(0.02)
+    def wait(condition: Callable[[], object], *, within_s: float = 60.0) -> None:
+        wait_until(condition, within_s=within_s)
 
     return wait

@@ -48,14 +48,18 @@ def free_ports(count: int, host: str = "127.0.0.1") -> tuple[int, ...]:
         StackError: no free port was found.
     """
     found: set[int] = set()
-    highest = _outgoing_ports_low() - 1
+    lowest, highest = _range()
     for _ in range(_TRIES_MAX):
         if len(found) == count:
             return tuple(found)
-        port = random.randint(_LOWEST_PORT, highest)
+        port = random.randint(lowest, highest)
         if port_is_free(host, port):
             found.add(port)
-    raise StackError(f"no {count} free ports on {host} between {_LOWEST_PORT} and {highest}: end what listens there")
+    raise StackError(f"no {count} free ports on {host} between {lowest} and {highest}: end what listens there")
+
+
+def _range() -> tuple[int, int]:
+    return _LOWEST_PORT, _outgoing_ports_low() - 1
 
 
 def _outgoing_ports_low() -> int:
