@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from tests.operations.test_cli import tradewire
 from tests.producers.records import Reader, headers_of
+from tests.topics import make_topic
 from tests.waiting import wait_until
 from typer.testing import CliRunner
 
@@ -35,9 +36,7 @@ class Desk:
         file.write_text(yaml.safe_dump({"topics": {self.topic: entry | {"timestamps": "LogAppendTime"}}}))
         self.kafka = settings.kafka
         self.admin = AdminClient(settings.kafka.client_config())
-        small = {"max.message.bytes": "20000"}
-        for made in self.admin.create_topics([NewTopic(self.topic, 1, 1, config=small)]).values():
-            made.result(30)
+        make_topic(settings.kafka, self.topic, config={"max.message.bytes": "20000"})
         limits = {"spool_folder": self.folder, "breaker_probe_ms": 100, "compression": "none"}
         self.settings = settings.model_copy(
             update={
@@ -72,10 +71,16 @@ class Desk:
         return ids
 
     def allow(self, size: int) -> None:
-        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        """Returns when the broker goes by it: it takes up changes in their order, each when the one before is done."""
+        self._configure("max.message.bytes", str(size))
+        self._configure("retention.ms", "86400000")
+
+    def _configure(self, key: str, value: str) -> None:
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=[entry])
-        for changed in self.admin.incremental_alter_configs([resource]).values():
-            changed.result(30)
+        self.admin.incremental_alter_configs([resource])[resource].result(60)
+        asked = ConfigResource(ResourceType.TOPIC, self.topic)
+        wait_until(lambda: self.admin.describe_configs([asked])[asked].result(60)[key].value == value)
 
     def spool(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr; in this process, as each start of the command costs a second."""

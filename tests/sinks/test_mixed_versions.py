@@ -8,11 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from tests.schemas.versions import before
 from tests.sinks.arena import Arena, make_arena
 from tests.sinks.samples import NOW_NS
+from tests.topics import make_topic
 from tests.waiting import wait_until
 
 from tradewire.core import Settings, new_id
@@ -181,10 +180,7 @@ def test_history_gives_what_was_written_and_reads_it_as_the_newest(deployment: D
 def test_a_replay_is_byte_exact_over_both_versions(deployment: Deployment) -> None:
     """Nothing is upcast on the way: the copy holds the bytes of either version."""
     target = f"{deployment.topic}.copy"
-    admin = AdminClient(deployment.arena.settings.kafka.client_config())
-    made = NewTopic(target, 1, 1, config={"message.timestamp.type": "CreateTime"})
-    for future in admin.create_topics([made]).values():
-        future.result(30)
+    make_topic(deployment.arena.settings.kafka, target, config={"message.timestamp.type": "CreateTime"})
     with Replay(deployment.arena.settings) as replay:
         replay.to_topic(OffsetRange(deployment.topic, 0, 0), target, exact=True)
         source = list(replay.records(OffsetRange(deployment.topic, 0, 0)))

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from tests import topics
 from tests.sinks.arena import Arena
 from tests.waiting import wait_until
 
@@ -45,10 +46,7 @@ def replay(filled: Arena) -> Iterator[Replay]:
 
 
 def make_topic(arena: Arena, name: str, **config: str) -> str:
-    admin = AdminClient(arena.settings.kafka.client_config())
-    for future in admin.create_topics([NewTopic(name, 3, 1, config=config)]).values():
-        future.result(20)
-    return name
+    return topics.make_topic(arena.settings.kafka, name, 3, config)
 
 
 def everything(arena: Arena, topic: str, partitions: int = 3) -> list[tuple[int, Record]]:
@@ -156,7 +154,7 @@ def cut(arena: Arena, topic: str, partition: int, before: int) -> None:
     """Deletes records as retention does."""
     admin = AdminClient(arena.settings.kafka.client_config())
     for future in admin.delete_records([TopicPartition(topic, partition, before)]).values():
-        future.result(10)
+        future.result(60)
 
 
 @pytest.mark.timeout(300)
@@ -210,6 +208,19 @@ def test_a_range_that_is_none_is_refused(filled: Arena, replay: Replay, lo: int,
 def test_a_partition_that_does_not_exist_is_named(filled: Arena, replay: Replay) -> None:
     with pytest.raises(RangeInvalid, match=r"\[7\] does not exist"):
         list(replay.records(OffsetRange(filled.topic("market"), 7, 0)))
+
+
+def test_a_partition_whose_leader_has_not_begun_yet_is_waited_for(arena: Arena) -> None:
+    """As of a broker that has just started, or of a topic that has just been made."""
+    topic = f"{arena.topic('market')}.many"
+    admin = AdminClient(arena.settings.kafka.client_config())
+    admin.create_topics([NewTopic(topic, 60, 1)])[topic].result(60)
+    wait_until(lambda: len(admin.list_topics(timeout=60).topics[topic].partitions) == 60)
+
+    with Replay(arena.settings) as replay:
+        for partition in reversed(range(60)):
+            with pytest.raises(RangeInvalid, match="is empty"):
+                replay.plan(OffsetRange(topic, partition, 0))
 
 
 def test_targets_that_would_harm_are_refused(filled: Arena, replay: Replay) -> None:

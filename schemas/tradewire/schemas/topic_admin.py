@@ -18,6 +18,14 @@ from tradewire.core.settings import KafkaSettings
 from tradewire.schemas.topics import Topic, TopicChange, TopicOnBroker, plan_topics
 
 _LOOK_AGAIN_S = 0.05
+# Nobody has refused: the broker or its controller is away or busy.
+_NO_ANSWER = (
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_CONTROLLER,
+)
 
 
 class TopicAdmin:
@@ -59,7 +67,8 @@ class TopicAdmin:
 
         Raises:
             ContractError: the broker refuses a change; names the topic. Earlier changes stay made.
-            KafkaUnavailable: a topic is made, and no leader of a partition answers in time; names the partitions.
+            KafkaUnavailable: no broker answers in time whether a change is made; or a topic is made, and no leader of a
+                partition answers in time. Names the topic or the partitions.
         """
         made: list[TopicChange] = []
         new = [change for change in changes if change.action == "create" and change.refused is None]
@@ -132,6 +141,11 @@ class TopicAdmin:
             code = error.args[0].code()
             if code == KafkaError.TOPIC_ALREADY_EXISTS:
                 return
+            if code in _NO_ANSWER:
+                raise KafkaUnavailable(
+                    f"{self._servers}: no answer to {change.action} {change.topic.name} ({error.args[0].str()}): it "
+                    "may be done all the same; apply again"
+                ) from error
             raise ContractError(f"topic {change.topic.name}: {change.action} refused by the broker: {error}") from error
         except TimeoutError as error:
             raise KafkaUnavailable(f"{self._servers}: no answer to {change.action} {change.topic.name}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,16 @@ _TIMEOUT_S: Final = 30.0
 _CHUNK_ROWS: Final = 5_000
 # A broker that gives nothing for so long, although it said that there is more, is taken for gone.
 _SILENCE_S: Final = 60.0
+# What a broker says of a partition while it has no leader, or a leader that has just begun.
+_SETTLING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+)
+_LOOK_AGAIN_S: Final = 0.1
 
 Source = Literal["history", "kafka"]
 
@@ -281,11 +292,22 @@ class Replay:
             )
         return hi, low
 
+    def _asked(self, wanted: OffsetRange) -> tuple[int, int] | None:
+        """Begin and end of the partition; waits for a leader, which a broker that has just started may not have."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(
+                    TopicPartition(wanted.topic, wanted.partition), timeout=_TIMEOUT_S, cached=False
+                )
+            except KafkaException as error:
+                if error.args[0].code() not in _SETTLING or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_AGAIN_S)
+
     def _watermarks(self, wanted: OffsetRange) -> tuple[int, int]:
         try:
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(wanted.topic, wanted.partition), timeout=_TIMEOUT_S, cached=False
-            )
+            found = self._asked(wanted)
         except KafkaException as error:
             cause = error.args[0]
             where = f"{wanted.topic}[{wanted.partition}]"
@@ -299,12 +321,8 @@ class Replay:
                 f"{self._settings.kafka.bootstrap_servers} does not say where {where} begins and ends: {cause.str()}. "
                 "Is the broker up, and is kafka.bootstrap_servers right?"
             ) from error
-        if found is None:
-            raise KafkaUnavailable(
-                f"{self._settings.kafka.bootstrap_servers} does not answer within {_TIMEOUT_S:.0f} s: is the broker "
-                "up, and is kafka.bootstrap_servers right?"
-            )
-        return int(found[0]), int(found[1])
+        assert found is not None, "only a cached answer may be none"
+        return found
 
     def _raw(self) -> ArchivedHistory:
         if self._history is None:
@@ -376,6 +394,6 @@ class Replay:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             _log.info("retention_overtook_replay", topic=message.topic(), next_offset=self.next_offset)
             return "cut"
-        if error.retriable():
+        if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
             return None
         raise ReplayError(f"reading stopped at offset {self.next_offset}: {error}", offset=self.next_offset)
