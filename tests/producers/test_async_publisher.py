@@ -76,26 +76,24 @@ async def test_each_task_has_its_own_flow(
 
 async def test_a_full_queue_holds_up_the_task_and_not_the_loop(trade: dict[str, Any]) -> None:
     """QueueFull comes after the wait, during which other tasks run."""
-    publisher = away(queue_messages_max=5, block_ms_max=300)
+    patient = away(queue_messages_max=5, block_ms_max=60_000)
     for _ in range(5):
-        await publisher.publish(TRADE, trade, subject="x")
-    turns = 0
+        await patient.publish(TRADE, trade, subject="x")
+    waiting = asyncio.create_task(patient.publish(TRADE, trade, subject="x"))
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    wait_until(lambda: patient.pending == 5)
+    assert (await patient.close(0)).unknown == 5
 
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0.001)
-            turns += 1
-
-    counting = asyncio.create_task(count())
+    hasty = away(queue_messages_max=5, block_ms_max=100)
+    for _ in range(5):
+        await hasty.publish(TRADE, trade, subject="x")
     with pytest.raises(QueueFull, match="block_ms_max"):
-        await publisher.publish(TRADE, trade, subject="x")
-    counting.cancel()
-
-    assert turns > 20
-    wait_until(lambda: publisher.pending == 5)
-    outcome = await publisher.close(0)
-    assert outcome.unknown == 5
+        await hasty.publish(TRADE, trade, subject="x")
+    assert (await hasty.close(0)).unknown == 5
 
 
 async def test_an_unknown_delivery_raises_where_it_is_awaited(trade: dict[str, Any]) -> None:

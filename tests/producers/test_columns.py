@@ -231,7 +231,7 @@ async def test_coroutines_publish_columns_and_wait_for_room_on_the_loop(settings
         outcome = publisher.outcome
 
     assert (outcome.published, outcome.unknown) == (200, 0)
-    assert turns > 10
+    assert turns >= 5  # once for each time that the queue was full
 
 
 async def test_a_table_that_finds_no_room_says_so_to_a_coroutine(trade: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def test_an_outage_costs_no_event_and_no_order(
             published += 1
 
     publish(3_000)
-    assert publisher.flush(30) == 0
+    assert publisher.flush(60) == 0
     publish(2_000)
     outage(kafka)
     publish(3_000)
@@ -91,7 +91,7 @@ def test_publishing_goes_on_while_the_broker_is_away(
 ) -> None:
     """With the broker killed, ten thousand events are taken in well under the time of any network deadline."""
     publisher = Publisher(own_settings, Contract.load(own_settings, schema_ids=FixedIds()))
-    publisher.publish(TRADE, trade, subject="x").result(30)
+    publisher.publish(TRADE, trade, subject="x").result(60)
     kafka.kill()
 
     began = time.monotonic()
@@ -99,7 +99,7 @@ def test_publishing_goes_on_while_the_broker_is_away(
         publisher.publish(TRADE, trade, subject="x")
     seconds = time.monotonic() - began
 
-    assert seconds < 5
+    assert seconds < 20
     kafka.start()
     outcome = publisher.close(90)
     assert (outcome.published, outcome.unknown) == (10_001, 0)

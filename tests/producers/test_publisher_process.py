@@ -31,7 +31,7 @@ def run(script: str, settings: Settings, *arguments: str, cwd: Path) -> subproce
     environment["TRADEWIRE_KAFKA__BOOTSTRAP_SERVERS"] = settings.kafka.bootstrap_servers
     return subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
-        env=environment, cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, cwd=cwd, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
 
 
@@ -107,6 +107,8 @@ def test_an_exit_without_close_loses_nothing(settings: Settings, reader: Reader,
     subject, before = new_id(), reader.ends("system.events")
     script = """
         import sys
+        import tradewire.producers.publisher as module
+        module._EXIT_FLUSH_SECONDS = 60.0
         for _ in range(2_000):
             publish(sys.argv[1])
     """

@@ -101,21 +101,39 @@ def test_an_event_that_breaks_its_schema_stops_the_feed(publisher: Publisher, tr
         run_feed(publisher, [replace(event, data={})])
 
 
-@pytest.mark.parametrize(("speed", "seconds"), [(1.0, 0.6), (3.0, 0.2), (None, 0.0)])
-def test_pace(publisher: Publisher, trade: dict[str, Any], speed: float | None, seconds: float) -> None:
+class Clock(threading.Event):
+    """Time that passes only while a feed waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now += timeout
+        return False
+
+
+@pytest.mark.parametrize(("speed", "due"), [(1.0, [0, 0.3, 0.3, 0.6]), (3.0, [0, 0.1, 0.1, 0.2]), (None, [0, 0, 0, 0])])
+def test_pace(
+    publisher: Publisher, trade: dict[str, Any], monkeypatch: pytest.MonkeyPatch, speed: float | None, due: list[float]
+) -> None:
     """Real time keeps the distances of the events, N times divides them; an earlier time is not waited for."""
-    publisher.prepare("market.trade.reported")
+    clock = Clock()
+    monkeypatch.setattr("tradewire.producers.feeds.runner.time", clock)
     sent: list[float] = []
 
     def noted() -> Iterator[Event]:
         for event in spaced(trade, 0, 0.3, 0.1, 0.6):
             yield event
-            sent.append(time.monotonic())
+            sent.append(clock.now - 1_000)
 
-    run_feed(publisher, noted(), speed=speed)
+    run_feed(publisher, noted(), speed=speed, stop=clock)
 
-    assert sent[-1] - sent[0] == pytest.approx(seconds, abs=0.15)
-    assert sent[-1] - sent[0] >= seconds - 0.01
+    assert sent == pytest.approx(due, abs=0.002)
 
 
 def test_a_speed_of_nothing_is_refused(publisher: Publisher) -> None:
@@ -135,16 +153,18 @@ def test_the_limit_ends_an_endless_feed(publisher: Publisher) -> None:
 def test_stop_ends_a_feed_that_waits(publisher: Publisher, trade: dict[str, Any]) -> None:
     """A feed that waits an hour for its next event ends when told, and what it took is delivered."""
     stop = threading.Event()
+    timer = threading.Timer(0.2, stop.set)
 
-    def soon() -> None:
-        stop.set()
+    def two() -> Iterator[Event]:
+        first, second = spaced(trade, 0, 3_600)
+        yield first
+        timer.start()  # the first one has been taken
+        yield second
 
-    timer = threading.Timer(0.2, soon)
-    timer.start()
-    result = run_feed(publisher, spaced(trade, 0, 3_600), speed=1.0, stop=stop)
+    result = run_feed(publisher, two(), speed=1.0, stop=stop)
 
     assert (result.total, result.unknown) == (1, 0)
-    assert result.seconds < 30
+    assert result.seconds < 3_600
 
 
 def test_progress_reaches_the_end(publisher: Publisher) -> None:
