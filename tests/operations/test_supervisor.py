@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -113,7 +114,7 @@ def test_parts_start_after_those_they_depend_on_and_end_before_them(
         return part(tmp_path, name, python(POLITE, name, ends, starts), pending=pending, depends_on=depends_on)
 
     supervisor = supervise(polite("worker", "topics"), polite("kafka"), polite("topics", "kafka"))
-    supervisor.wait_ready(20)
+    supervisor.wait_ready(60)
     supervisor.stop()
 
     assert ["kafka", "topics", "worker"] == starts.read_text().split()
@@ -126,7 +127,7 @@ def test_a_killed_part_comes_back_and_is_counted(
 ) -> None:
     """kill -9 of a part costs its backoff, nothing else."""
     supervisor = supervise(part(tmp_path, "sink", python(SLEEP)))
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     first = one(supervisor, "sink").pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -141,15 +142,20 @@ def test_a_part_that_keeps_dying_is_started_again_later_and_later(
     tmp_path: Path, supervise: Callable[..., Supervisor], eventually: Eventually
 ) -> None:
     """Once it has been ready the supervisor never gives up, and it does not spin either."""
-    times = tmp_path / "times"
-    text = f"import time; open({str(times)!r}, 'a').write(f'{{time.time()}}\\n'); time.sleep(0.3)"
-    restarts = Restarts(delay_s_min=0.4, delay_s_max=60, jitter=0.0, first_tries_max=1)
+    times, may_die = tmp_path / "times", tmp_path / "may_die"
+    text = (
+        f"import os, time; open({str(times)!r}, 'a').write(f'{{time.monotonic()}}\\n')\n"
+        f"while not os.path.exists({str(may_die)!r}): time.sleep(0.01)"
+    )
+    restarts = Restarts(delay_s_min=0.2, delay_s_max=60, jitter=0.0, first_tries_max=1)
     supervisor = supervise(part(tmp_path, "sink", python(text)), restarts=restarts)
+    supervisor.wait_ready(60)
+    may_die.touch()
 
-    eventually(lambda: times.exists() and len(times.read_text().split()) >= 4, within_s=20)
+    eventually(lambda: times.exists() and len(times.read_text().split()) >= 5)
     moments = [float(line) for line in times.read_text().split()]
     gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    assert gaps[2] - gaps[0] > 0.5  # 1.6 s of delay instead of 0.4 s
+    assert all(gap >= delay for gap, delay in zip(gaps, (0.2, 0.4, 0.8, 1.6), strict=False)), gaps
     assert supervisor.error is None
 
 
@@ -161,7 +167,7 @@ def test_a_part_that_never_becomes_ready_fails_the_stack_with_its_log(
     supervisor = supervise(part(tmp_path, "worker", python(text), pending=lambda: "not there"))
 
     with pytest.raises(PartFailed, match=r"worker ended with exit code 3 before it was ready(?s:.*)setting x is wrong"):
-        supervisor.wait_ready(20)
+        supervisor.wait_ready(60)
     assert "failed" == one(supervisor, "worker").state
     assert "ended with exit code 3 before it was ready; setting x is wrong" == one(supervisor, "worker").note
     assert 2 == one(supervisor, "worker").restarts
@@ -178,7 +184,7 @@ def test_a_port_that_is_taken_fails_the_stack_at_once(tmp_path: Path, supervise:
 
         supervisor = supervise(Part(name="sink", start=start))
         with pytest.raises(PortTaken) as caught:
-            supervisor.wait_ready(10)
+            supervisor.wait_ready(60)
 
     assert f"port {port}" in str(caught.value)
     assert f"pid {os.getpid()}" in str(caught.value)
@@ -187,43 +193,57 @@ def test_a_port_that_is_taken_fails_the_stack_at_once(tmp_path: Path, supervise:
 
 
 def test_a_part_that_hangs_at_its_start_is_named_with_what_is_missing(
-    tmp_path: Path, supervise: Callable[..., Supervisor], eventually: Eventually
+    tmp_path: Path, supervise: Callable[..., Supervisor]
 ) -> None:
     """A deadline ends the wait, and the hanging process."""
     hanging = part(tmp_path, "kafka", python(SLEEP), pending=lambda: "no answer from Kafka", ready_timeout_s=0.2)
-    supervisor = supervise(hanging, restarts=Restarts(first_tries_max=1))
-    eventually(lambda: one(supervisor, "kafka").pid is not None)
-    pid = one(supervisor, "kafka").pid
+    started: list[Child] = []
 
+    def start() -> Child:
+        started.append(hanging.start())
+        return started[0]
+
+    supervisor = supervise(replace(hanging, start=start), restarts=Restarts(first_tries_max=1))
     with pytest.raises(PartFailed, match=r"kafka is not ready after 0 s: no answer from Kafka"):
-        supervisor.wait_ready(10)
-    assert pid is None or gone(pid)
+        supervisor.wait_ready(60)
+    (child,) = started
+    assert gone(child.pid)
 
 
 def test_a_part_that_hangs_later_is_shown_and_then_started_again(
     tmp_path: Path, supervise: Callable[..., Supervisor], eventually: Eventually
 ) -> None:
-    """A process that lives and answers nothing is as dead as a dead one, only slower to see."""
+    """A process that lives and answers nothing is as dead as a dead one, only slower to see.
+
+    The supervisor itself asks what is shown: it is over when a slow test looks.
+    """
     hung = tmp_path / "hung"
+    shown: list[tuple[str, str, str]] = []
+
+    def pending() -> str | None:
+        if not hung.exists():
+            return None
+        status = supervisor.status()
+        shown.append((status.state, status.parts[0].state, status.parts[0].note))
+        return "no answer from Kafka"
+
     hanging = part(
         tmp_path,
         "kafka",
         python(SLEEP),
-        pending=lambda: "no answer from Kafka" if hung.exists() else None,
+        pending=pending,
         check_every_s=0.05,
-        hang_timeout_s=1.0,
+        hang_timeout_s=2.0,
     )
     supervisor = supervise(hanging)
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     first = one(supervisor, "kafka").pid
     assert first is not None
     hung.touch()
 
-    eventually(lambda: one(supervisor, "kafka").state == "unresponsive")
-    assert "no answer from Kafka" == one(supervisor, "kafka").note
-    assert "degraded" == supervisor.status().state
     eventually(lambda: one(supervisor, "kafka").restarts == 1)
     assert gone(first)
+    assert ("degraded", "unresponsive", "no answer from Kafka") in shown
     hung.unlink()
     eventually(lambda: supervisor.status().state == "ready")
 
@@ -235,7 +255,7 @@ def test_a_part_that_answers_again_in_time_is_left_alone(
     hung = tmp_path / "hung"
     pending = lambda: "no answer" if hung.exists() else None  # noqa: E731
     supervisor = supervise(part(tmp_path, "sink", python(SLEEP), pending=pending, check_every_s=0.05))
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     hung.touch()
     eventually(lambda: one(supervisor, "sink").state == "unresponsive")
     hung.unlink()
@@ -252,7 +272,7 @@ def test_a_one_shot_step_runs_once_and_lets_the_others_start(
     step = part(tmp_path, "topics", python(f"open({str(marks)!r}, 'a').write('x')"), one_shot=True)
     supervisor = supervise(part(tmp_path, "worker", python(SLEEP), depends_on=["topics"]), step)
 
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
 
     assert "done" == one(supervisor, "topics").state
     assert "ready" == one(supervisor, "worker").state
@@ -267,7 +287,7 @@ def test_a_one_shot_step_that_fails_holds_back_what_depends_on_it(
     supervisor = supervise(step, part(tmp_path, "worker", python(SLEEP), depends_on=["topics"]))
 
     with pytest.raises(PartFailed, match=r"topics ended with exit code 1(?s:.*)no such broker"):
-        supervisor.wait_ready(10)
+        supervisor.wait_ready(60)
     supervisor.stop()
     assert not (tmp_path / "worker.log").exists()
 
@@ -283,7 +303,7 @@ def test_a_deaf_part_is_killed_after_its_own_timeout(tmp_path: Path, supervise: 
         stop_timeout_s=0.3,
     )
     supervisor = supervise(deaf)
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     pid = one(supervisor, "deaf").pid
     assert pid is not None
 
@@ -303,11 +323,11 @@ def test_kill_cuts_a_slow_stop_short(tmp_path: Path, supervise: Callable[..., Su
         stop_timeout_s=600,
     )
     supervisor = supervise(deaf)
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     stopper = threading.Thread(target=supervisor.stop)
     stopper.start()
     supervisor.kill()
-    stopper.join(5)
+    stopper.join(60)
 
     assert not stopper.is_alive()
     assert "stopped" == supervisor.status().state
@@ -324,7 +344,7 @@ def test_a_part_that_died_is_started_again_after_a_stop_only_by_a_new_stack(
     began = time.monotonic()
     supervisor.stop()
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 600
     assert "stopped" == one(supervisor, "sink").state
     assert not is_running(tmp_path / "data")
 
@@ -332,7 +352,7 @@ def test_a_part_that_died_is_started_again_after_a_stop_only_by_a_new_stack(
 def test_two_stacks_cannot_share_a_data_folder(tmp_path: Path, supervise: Callable[..., Supervisor]) -> None:
     """The second one says who is there, and changes nothing."""
     first = supervise(part(tmp_path, "sink", python(SLEEP)))
-    first.wait_ready(10)
+    first.wait_ready(60)
 
     with pytest.raises(StackBusy, match=rf"process id {os.getpid()} already uses .*tradewire down"):
         Supervisor([part(tmp_path, "sink", python(SLEEP))], data_folder=tmp_path / "data").start()
@@ -344,7 +364,7 @@ def test_the_state_file_tells_other_terminals_all_there_is_to_know(
 ) -> None:
     """pid, port, restarts, state and memory of each part, without asking the supervisor."""
     supervisor = supervise(part(tmp_path, "sink", python(SLEEP), ports={"metrics": 4711}))
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
 
     read = read_status(tmp_path / "data")
 
@@ -370,7 +390,7 @@ from pathlib import Path
 from tradewire.operations.stack import Supervisor, command_part
 folder = Path(sys.argv[1])
 command = [sys.executable, "-S", "-c", sys.argv[2], *sys.argv[3:]]
-parts = [command_part(name, command, log_file=folder / f"{name}.log", stop_timeout_s=20) for name in ("one", "two")]
+parts = [command_part(name, command, log_file=folder / f"{name}.log", stop_timeout_s=600) for name in ("one", "two")]
 Supervisor(parts, data_folder=folder / "data").run()
 """
 
@@ -388,7 +408,7 @@ def other_stack(tmp_path: Path, eventually: Eventually) -> Iterator[Callable[...
             status = read_status(tmp_path / "data")
             return status is not None and status.state == "ready"
 
-        eventually(ready, within_s=20)
+        eventually(ready)
         return running[-1]
 
     yield start
@@ -416,7 +436,7 @@ def test_a_signal_stops_the_stack_in_an_orderly_way(
     children = pids(tmp_path)
     supervisor.send_signal(number)
 
-    assert 0 == supervisor.wait(20)
+    assert 0 == supervisor.wait(60)
     assert ["polite", "polite"] == ends.read_text().split()
     assert all(gone(pid) for pid in children)
     status = read_status(tmp_path / "data")
@@ -426,17 +446,15 @@ def test_a_signal_stops_the_stack_in_an_orderly_way(
 def test_a_second_signal_kills_what_does_not_end(
     tmp_path: Path, other_stack: Callable[..., subprocess.Popen[bytes]], eventually: Eventually
 ) -> None:
-    """Deaf parts with 20 s of patience are gone in a moment."""
+    """Deaf parts with ten minutes of patience are gone in a moment."""
     supervisor = other_stack(STUBBORN)
     eventually(lambda: all("deaf" in (tmp_path / f"{name}.log").read_text() for name in ("one", "two")))
     children = pids(tmp_path)
     supervisor.send_signal(signal.SIGINT)
     eventually(lambda: getattr(read_status(tmp_path / "data"), "state", None) == "stopping")
-    began = time.monotonic()
     supervisor.send_signal(signal.SIGINT)
 
-    assert 0 == supervisor.wait(10)
-    assert time.monotonic() - began < 5
+    assert 0 == supervisor.wait(60)
     assert all(gone(pid) for pid in children)
 
 
@@ -466,11 +484,11 @@ def test_down_ends_the_stack_of_another_terminal(
     supervisor = other_stack()
     children = pids(tmp_path)
 
-    assert stop_running(tmp_path / "data", kill=kill, timeout_s=20)
+    assert stop_running(tmp_path / "data", kill=kill, timeout_s=60)
 
     assert not is_running(tmp_path / "data")
     assert all(gone(pid) for pid in children)
-    assert 0 == supervisor.wait(10)
+    assert 0 == supervisor.wait(60)
     assert not stop_running(tmp_path / "data")
 
 
@@ -489,7 +507,7 @@ def test_down_kills_what_a_dead_supervisor_left_behind_but_no_stranger(
 
         assert stop_running(data)
 
-        assert -signal.SIGKILL == ours.wait(5)
+        assert -signal.SIGKILL == ours.wait(60)
         assert stranger.poll() is None
         stranger.kill()
 
@@ -497,7 +515,7 @@ def test_down_kills_what_a_dead_supervisor_left_behind_but_no_stranger(
 def test_reset_deletes_a_stopped_stack_only(tmp_path: Path, supervise: Callable[..., Supervisor]) -> None:
     """Never under a running stack, and never a folder that no stack has used."""
     supervisor = supervise(part(tmp_path, "sink", python(SLEEP)))
-    supervisor.wait_ready(10)
+    supervisor.wait_ready(60)
     (tmp_path / "data" / "kafka").mkdir()
     with pytest.raises(StackBusy):
         reset_data_folder(tmp_path / "data")
@@ -557,7 +575,7 @@ def test_the_log_of_an_earlier_run_is_not_quoted(tmp_path: Path) -> None:
     child = start_child(python("print('java.net.BindException: Address already in use')"), name="x", log_file=log)
 
     with pytest.raises(PartFailed) as caught:
-        wait_until_ready(child, lambda: "not there", timeout_s=10)
+        wait_until_ready(child, lambda: "not there", timeout_s=60)
     assert "Likely cause: a port is taken" in str(caught.value)
     assert "yesterday" not in str(caught.value)
     assert "yesterday" in log.read_text()

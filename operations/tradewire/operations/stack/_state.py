@@ -24,6 +24,8 @@ _LOCK = "stack.lock"
 _STATE = "stack.json"
 _CLOCK_SLACK_S = 1.0
 _LOCK_PATIENCE_S = 0.3
+# How long a supervisor that was told to kill its parts may take until it is killed itself.
+_LAST_WORD_S = 15.0
 
 
 @contextlib.contextmanager
@@ -139,7 +141,7 @@ def stop_running(data_folder: Path, *, timeout_s: float = 60.0, kill: bool = Fal
     pid = int((data_folder / _LOCK).read_text(encoding="ascii") or 0)
     for number, patience_s in (
         (signal.SIGTERM, 0.2 if kill else timeout_s),
-        (signal.SIGTERM, 5.0),
+        (signal.SIGTERM, _LAST_WORD_S),
         (signal.SIGKILL, 5.0),
     ):
         with contextlib.suppress(ProcessLookupError):
