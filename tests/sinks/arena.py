@@ -68,7 +68,7 @@ class Arena:
                 on_delivery=lambda error, _: failed.append(error) if error else None,
             )
             producer.poll(0)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         assert not failed
         self.sent[topic, partition] = self.sent.get((topic, partition), 0) + len(records)
 
@@ -129,7 +129,9 @@ class Arena:
             values["SINK__METRICS_PORT"] = str(settings.sink.metrics_port)
         return {**os.environ, **{f"TRADEWIRE_{key}": value for key, value in values.items()}}
 
-    def start(self, instance: str = "a", failpoint: str | None = None) -> SinkProcess:
+    def start(
+        self, instance: str = "a", failpoint: str | None = None, *, session_timeout_ms: int = 6_000
+    ) -> SinkProcess:
         """A sink process; with a failpoint it ends or stops there."""
         environment = self.environment | ({"TRADEWIRE_FAILPOINT": failpoint} if failpoint else {})
         log = self.folder / f"{instance}-{len(self.processes)}.log"
@@ -142,7 +144,7 @@ class Arena:
                     "--instance-id",
                     instance,
                     "--session-timeout-ms",
-                    "6000",
+                    str(session_timeout_ms),
                 ],
                 env=environment,
                 stdout=stream,
