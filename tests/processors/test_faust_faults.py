@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 from tests.processors.pure import Record
 from tests.processors.running import Broker, RunningWorker
@@ -30,7 +30,7 @@ from tradewire.processors.watchdog import Hang, Rules
 from tradewire.processors.worker import EXIT_CRASHED
 from tradewire.schemas import Event, encode_headers
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(700)]
 
 PLAIN = Path(__file__).with_name("plain_faust.py")
 FAULTY = Path(__file__).with_name("faulty_worker.py")
@@ -92,15 +92,23 @@ class PlainFaust:
         wait_until(lambda: set(values) <= set(self.said(what, app)), within_s=within_s, alive=self.process.poll)
 
     def committed(self, name: str) -> int:
+        return self._broker.committed(f"{self.prefix}.events", f"{self.prefix}.{name}", 0)
+
+    def has_partitions(self, app: str) -> bool:
+        """Whether its group has given partitions away."""
+        group = f"{self.prefix}.{app}"
+        admin = AdminClient(self._broker.settings.kafka.client_config())
         try:
-            return self._broker.committed(f"{self.prefix}.events", f"{self.prefix}.{name}", 0)
-        except KafkaException:  # the broker has just started
-            return -1
+            found = admin.describe_consumer_groups([group], request_timeout=10)[group].result(15)
+        except KafkaException:  # there is no such group yet
+            return False
+        stable = found.state == ConsumerGroupState.STABLE
+        return stable and any(member.assignment.topic_partitions for member in found.members if member.assignment)
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
 
 @dataclass
@@ -133,7 +141,7 @@ def plain(own_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Itera
         wait_until(
             lambda: {name: faust.committed(name) for name in ends} == ends, within_s=120, alive=faust.process.poll
         )
-        wait_until(lambda: len(own_broker.log("plain.counts-changelog")) == 3, within_s=60)
+        wait_until(lambda: len(own_broker.log("plain.counts-changelog")) == 3, within_s=150, every_s=0.1)
         faust.kill()
         run.committed = {name: faust.committed(name) for name in STATELESS}
         run.begun = {name: faust.said("begun", name) for name in STATELESS}
@@ -146,9 +154,9 @@ def plain(own_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Itera
         faust.wait_until_said("done", "decode", "end")
         faust.wait_until_said("done", "count", "2")
         run.done_again = {name: faust.said("done", name) for name in STATELESS}
-        wait_until(lambda: len(own_broker.log("plain.counts-changelog")) == 6, within_s=60)
+        wait_until(lambda: len(own_broker.log("plain.counts-changelog")) == 6, within_s=150, every_s=0.1)
         run.counts = [record.value for record in own_broker.log("plain.counts-changelog")]
-        wait_until(lambda: own_broker.log("plain.small")[-1].value == b'"end"', within_s=60)
+        wait_until(lambda: own_broker.log("plain.small")[-1].value == b'"end"', within_s=150, every_s=0.1)
         run.sent = [record.value for record in own_broker.log("plain.small")]
     finally:
         faust.kill()
@@ -226,28 +234,46 @@ def end_with_an_aborted_transaction(broker: Broker, topic: str) -> None:
     """Makes the last offset of each partition something that no reader of committed records will ever be given."""
     config = {**broker.settings.kafka.client_config(), "transactional.id": f"faults.{topic}"}
     producer = Producer(config)
-    producer.init_transactions(30)
+    producer.init_transactions(90)
     producer.begin_transaction()
-    for number in producer.list_topics(topic, timeout=10).topics[topic].partitions:
-        producer.produce(topic, b"never seen", b"faults.never", partition=number)
-    producer.flush(30)
-    producer.abort_transaction(30)
+    for place in broker.places(topic):
+        producer.produce(topic, b"never seen", b"faults.never", partition=place.partition)
+    producer.flush(90)
+    producer.abort_transaction(90)
 
 
 @contextlib.contextmanager
 def outputs_refused(broker: Broker, topic: str) -> Iterator[None]:
-    """The broker refuses records of any size for a topic."""
+    """The broker refuses records of any size for a topic.
+
+    The controller says that it does before the broker does: the topic's last record is offered again until it is
+    refused, and in the end until it is not. As the newest state of its key it changes nothing.
+    """
     admin = AdminClient(broker.settings.kafka.client_config())
+    *_, last = broker.log(topic)
+    last = [record for record in broker.log(topic) if record.key == last.key][-1]
+
+    def is_refused() -> bool:
+        errors: list[KafkaError | None] = []
+        producer = Producer(broker.settings.kafka.client_config())
+        producer.produce(
+            topic, last.value, last.key, partition=last.partition, headers=list(last.headers),
+            on_delivery=lambda error, _: errors.append(error),
+        )  # fmt: skip
+        assert producer.flush(60) == 0
+        return [KafkaError.MSG_SIZE_TOO_LARGE] == [error.code() for error in errors if error is not None]
 
     def set_bytes_max(operation: AlterConfigOpType) -> None:
         entry = ConfigEntry("max.message.bytes", "10", incremental_operation=operation)
         resource = ConfigResource("topic", topic, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
-            future.result(30)
+            future.result(60)
 
     set_bytes_max(AlterConfigOpType.SET)
+    wait_until(is_refused, within_s=60, every_s=0.1)
     yield
     set_bytes_max(AlterConfigOpType.DELETE)
+    wait_until(lambda: not is_refused(), within_s=60, every_s=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +281,7 @@ def ours(own_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The worker, one record in work all the time, until it ends for an output; then as a worker that lost its disk."""
     broker, made = own_broker, Workload(51, "faults.")
     folder = tmp_path_factory.mktemp("faults") / "data"
-    worker = RunningWorker(broker, "faults", folder, batch_rows_max=1, session_timeout_ms=6_000)
+    worker = RunningWorker(broker, "faults", folder, batch_rows_max=1, session_timeout_ms=10_000)
     broker.publish(order_events(made, "faults.held"))
     *_, held, _ = broker.log("trading.events")
     run = OurRun(TopicPartition(held.topic, held.partition, held.offset))
@@ -275,12 +301,12 @@ def ours(own_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # A commit that came after all of it was done.
         broker.publish([trade := made.trade()])
         (at,) = [record for record in broker.log("market.events") if dict(record.headers)["ce_id"] == trade.id.encode()]
-        wait_until(lambda: broker.committed("faults", at.topic, at.partition) > at.offset, within_s=90)
+        wait_until(lambda: broker.committed("faults", at.topic, at.partition) > at.offset, within_s=150)
         run.committed_held = broker.committed("faults", held.topic, held.partition)
         with outputs_refused(broker, "readmodel.candle.v1"):
             broker.publish([refused := made.trade()])
             with contextlib.suppress(subprocess.TimeoutExpired):
-                run.left_with = worker.process.wait(90)
+                run.left_with = worker.process.wait(150)
             (at,) = [
                 record for record in broker.log("market.events") if dict(record.headers)["ce_id"] == refused.id.encode()
             ]
@@ -346,13 +372,15 @@ def test_f12_recovery_waits_for_ever_for_an_offset_that_is_no_record_and_with_th
             own_broker.produce(f"{faust.prefix}.counts-changelog", b"k", b"41", [])
             end_with_an_aborted_transaction(own_broker, f"{faust.prefix}.counts-changelog")
             faust.start("counts", guards=["recovery"] if faust is watched else [])
+        # Before that it would be found outside of its group.
+        wait_until(lambda: waiting.has_partitions("counts"), within_s=150, every_s=0.2, alive=waiting.process.poll)
         watch = GroupWatch(
             own_broker.settings.kafka, "waiting.counts", topics=["waiting.count"], rules=Rules(standing_ms_max=8_000)
         )
-        standing = wait_until(watch.look, within_s=90, alive=waiting.process.poll)
+        standing = wait_until(watch.look, within_s=150, every_s=0.1, alive=waiting.process.poll)
         assert (standing.hang, list(standing.places)) == (Hang.WORKER, [("waiting.count", 0)])
         watched.wait_until_said("done", "count", "0")
-        wait_until(lambda: own_broker.log("watched.counts-changelog")[-1].value == b"42", within_s=60)
+        wait_until(lambda: own_broker.log("watched.counts-changelog")[-1].value == b"42", within_s=150, every_s=0.1)
         assert waiting.said("done", "count") == []
     finally:
         for faust in (waiting, watched):
@@ -376,26 +404,27 @@ def test_f17_a_broken_connection_stops_plain_faust_for_good_and_the_mended_one_g
             faust.put("raise", b"0")
         for faust in both:
             faust.wait_until_said("done", "raise", "0")
-            wait_until(lambda: faust.committed("raise") == 1, within_s=90)  # noqa: B023
+            wait_until(lambda: faust.committed("raise") == 1, within_s=150, every_s=0.1)  # noqa: B023
             faust.process.send_signal(signal.SIGUSR1)
             faust.put("raise", b"1")
             faust.wait_until_said("done", "raise", "1")
+            wait_until(lambda: faust.committed("raise") == 2, within_s=150, every_s=0.1)  # noqa: B023
         own_broker.kafka.kill()
-        own_broker.kafka.start()
+        own_broker.kafka.start(timeout_s=150)
         for faust in both:
             faust.put("raise", b"2")
         watch = GroupWatch(
             own_broker.settings.kafka, "torn.events", topics=["torn.raise"], rules=Rules(standing_ms_max=5_000)
         )
         mended.wait_until_said("done", "raise", "2")
-        standing = wait_until(watch.look, within_s=90, alive=hung.process.poll)
+        standing = wait_until(watch.look, within_s=150, every_s=0.1, alive=hung.process.poll)
         # It may still read, outside of its group; it never commits again.
         assert standing.hang in (Hang.WORKER, Hang.OUTSIDE)
         assert hung.committed("raise") == 2
         hung.kill()
         hung.start("events", uvloop=True)
         hung.wait_until_said("done", "raise", "2")
-        wait_until(lambda: hung.committed("raise") == 3, within_s=90)
+        wait_until(lambda: hung.committed("raise") == 3, within_s=150, every_s=0.1)
     finally:
         for faust in both:
             faust.kill()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
@@ -28,7 +29,7 @@ from tradewire.processors.flows import flow_of
 from tradewire.processors.parking.coverage import gaps
 from tradewire.processors.parking.facts import ParkedKey, Partition, Request
 from tradewire.processors.parking.operating import CONFIRM_TIMEOUT_S, Operator
-from tradewire.processors.parking.reading import committed_of, read_to_end, reader_config
+from tradewire.processors.parking.reading import asked, committed_of, read_to_end, reader_config, told
 from tradewire.processors.parking.writing import ConfirmedWriter
 from tradewire.processors.step_records import steps_of
 from tradewire.processors.tables import FLOW, STEPS_TOPIC
@@ -199,23 +200,27 @@ def _correlation_of(record: Orphan) -> str:
 def _all(kafka: KafkaSettings, topic: str, since_ms: int) -> Iterator[Any]:
     consumer = Consumer(reader_config(kafka))
     try:
-        numbers = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
+        numbers = asked(kafka, lambda: consumer.list_topics(topic, timeout=_TIMEOUT_S)).topics[topic].partitions
         places = [TopicPartition(topic, number, max(0, since_ms)) for number in numbers]
-        starts = consumer.offsets_for_times(places, timeout=_TIMEOUT_S) if since_ms > 0 else places
+        starts = _at_times(kafka, consumer, places) if since_ms > 0 else places
     finally:
         consumer.close()
     yield from read_to_end(kafka, starts)
 
 
+def _at_times(kafka: KafkaSettings, consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    return asked(kafka, lambda: told(consumer.offsets_for_times(places, timeout=_TIMEOUT_S)))
+
+
 def _since(kafka: KafkaSettings, group: str, topics: Iterable[str], since_ms: int) -> list[Stretch]:
     consumer = Consumer(reader_config(kafka))
     try:
-        known = consumer.list_topics(timeout=_TIMEOUT_S).topics
+        known = asked(kafka, lambda: consumer.list_topics(timeout=_TIMEOUT_S)).topics
         present = [name for name in topics if name in known]
         places: list[Partition] = [(name, number) for name in present for number in known[name].partitions]
         committed = committed_of(kafka, group, places)
         wanted = [TopicPartition(*place, max(0, since_ms)) for place in places if committed[place] > 0]
-        starts = consumer.offsets_for_times(wanted, timeout=_TIMEOUT_S) if wanted else []
+        starts = _at_times(kafka, consumer, wanted) if wanted else []
         return [
             Stretch(start.topic, start.partition, start.offset, committed[start.topic, start.partition])
             for start in starts
@@ -230,7 +235,8 @@ def _lows(kafka: KafkaSettings, stretches: Iterable[Stretch]) -> Iterator[tuple[
     try:
         for stretch in stretches:
             place = TopicPartition(stretch.topic, stretch.partition)
-            yield stretch, consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S, cached=False)[0]
+            ask = partial(consumer.get_watermark_offsets, place, timeout=_TIMEOUT_S, cached=False)
+            yield stretch, asked(kafka, ask)[0]
     finally:
         consumer.close()
 

@@ -176,6 +176,19 @@ def asked(kafka: KafkaSettings, question: Callable[[], T]) -> T:
         time.sleep(0.1)
 
 
+def told(places: Iterable[TopicPartition]) -> list[TopicPartition]:
+    """The same places. An answer about many says of each by itself that it could not be told, with no offset then.
+
+    Raises:
+        KafkaException: it could not of one.
+    """
+    found = list(places)
+    for place in found:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return found
+
+
 def read_letters(
     kafka: KafkaSettings, group: str, partitions: int, wanted: Mapping[ParkedKey, int] | None = None
 ) -> Iterator[DeadLetter]:
@@ -205,7 +218,7 @@ def _at_times(kafka: KafkaSettings, topic: str, times_ms: Mapping[int, int]) -> 
     consumer = Consumer(reader_config(kafka))
     wanted = [TopicPartition(topic, number, max(0, ms)) for number, ms in times_ms.items()]
     try:
-        return asked(kafka, lambda: list(consumer.offsets_for_times(wanted, timeout=READ_TIMEOUT_S)))
+        return asked(kafka, lambda: told(consumer.offsets_for_times(wanted, timeout=READ_TIMEOUT_S)))
     finally:
         consumer.close()
 
@@ -227,7 +240,7 @@ def committed_of(kafka: KafkaSettings, group: str, places: Iterable[Partition]) 
     consumer = Consumer({**reader_config(kafka), "group.id": group})
     wanted = [TopicPartition(*place) for place in places]
     try:
-        found = asked(kafka, lambda: consumer.committed(wanted, timeout=READ_TIMEOUT_S))
+        found = asked(kafka, lambda: told(consumer.committed(wanted, timeout=READ_TIMEOUT_S)))
         return {(place.topic, place.partition): place.offset for place in found}
     finally:
         consumer.close()
