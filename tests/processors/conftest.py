@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from tests.needs import java_or_skip
 from tests.processors.running import Broker
+from tests.waiting import wait_until
 
-from tradewire.core import load_settings
+from tradewire.core import KafkaUnavailable, Settings, load_settings
 from tradewire.core.settings import KafkaSettings, RegistrySettings
 from tradewire.operations.setup import apply_contract
 from tradewire.operations.stack.cluster import local_kafka
 
 
+def _is_applied(settings: Settings) -> bool:
+    """A broker that is slow to make ninety partitions is asked again: it is safe to repeat."""
+    try:
+        apply_contract(settings)
+    except KafkaUnavailable:
+        return False
+    return True
+
+
 def _broker(registry: RegistrySettings, folders: pytest.TempPathFactory) -> Iterator[Broker]:
     java_or_skip()
-    with local_kafka(folders.mktemp("kafka")) as kafka:
+    with local_kafka(folders.mktemp("kafka"), ready_timeout_s=180) as kafka:
         settings = load_settings(
             kafka=KafkaSettings(bootstrap_servers=kafka.bootstrap_servers).model_dump(),
             registry=registry.model_dump() | {"archive_folder": folders.mktemp("archive")},
         )
-        apply_contract(settings)
+        wait_until(partial(_is_applied, settings), within_s=120, every_s=0.5)
         made = Broker(settings, kafka)
         yield made
         made.close()

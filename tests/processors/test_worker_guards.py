@@ -11,7 +11,7 @@ from tests.processors.running import Broker, RunningWorker
 from tests.processors.test_faust_faults import order_events
 from tests.processors.workload import Workload
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(500)]
 
 FAULTY = Path(__file__).with_name("faulty_worker.py")
 
@@ -33,7 +33,7 @@ def test_f12_what_was_dropped_in_a_recovery_is_fetched_again_before_the_tables_c
         shutil.rmtree(worker.folder / "faust")
         worker.start([str(FAULTY)], TRADEWIRE_TEST_DROP="readmodel.order.v1")
         broker.publish(events[-1] for events in orders)
-        worker.wait_until_done(120)
+        worker.wait_until_done()
         found, expected = broker.read_models(), broker.folded()
         assert [3] * len(orders) == [expected["order"][events[0].subject]["event_count"] for events in orders]
         for table in expected:
@@ -56,9 +56,9 @@ def test_f17_a_worker_goes_on_by_itself_after_its_connections_break_and_the_brok
         broker.publish(made.events(20))
         worker.wait_until_done()
         broker.kafka.kill()
-        broker.kafka.start()
+        broker.kafka.start(timeout_s=150)
         broker.publish(made.events(20))
-        worker.wait_until_done(120)
+        worker.wait_until_done()
         found, expected = broker.read_models(), broker.folded()
         for table in expected:
             assert found[table] == expected[table], table
