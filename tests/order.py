@@ -49,6 +49,8 @@ _SECONDS = {
     "schemas/test_compiled_codec.py": 30,
     "processors/test_full_disk.py": 35,
     "sinks/test_full_disk.py": 30,
+    "sinks/test_sink_clickhouse_away.py": 420,
+    "sinks/test_sink_fencing.py": 30,
     "producers/test_outage.py": 45,
     "producers/test_publishing_page.py": 20,
     "house/test_wheel.py": 30,

@@ -157,7 +157,7 @@ class Arena:
     @contextmanager
     def running(self, **options: Any) -> Iterator[Sink]:
         """A sink in a thread of this process; what ended it is raised at the end."""
-        sink = Sink(self.settings, self.sink_contract(), session_timeout_ms=6_000, **options)
+        sink = Sink(self.settings, self.sink_contract(), **{"session_timeout_ms": 6_000} | options)
         ended: list[BaseException] = []
 
         def run() -> None:

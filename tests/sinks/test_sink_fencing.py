@@ -35,9 +35,10 @@ def test_a_sink_whose_name_is_taken_ends_with_an_error(arena: Arena) -> None:
     """Its partitions are another's, and nothing would ever be given to it again: whoever supervises it has to know."""
     topic = arena.topic("market")
     arena.send(topic, arena.events(150), 0)
-    with pytest.raises(SinkError, match=r"failed for good.*fenced"), arena.running(instance_id="same") as older:
+    same = {"instance_id": "same", "session_timeout_ms": _LONG_SESSION_MS}
+    with pytest.raises(SinkError, match=r"failed for good.*fenced"), arena.running(**same) as older:
         wait_until(arena.all_stored, within_s=90)
-        with arena.running(instance_id="same"):
+        with arena.running(**same):
             wait_until(lambda: not older.running, within_s=90)
             for partition in (0, 1):
                 arena.send(topic, arena.events(60), partition)
