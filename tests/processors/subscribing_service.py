@@ -39,7 +39,7 @@ def main() -> None:
             cursor.execute("INSERT INTO effects (event_id) VALUES (?)", (event.id,))
         connection.execute("COMMIT")
 
-    settings = settings_of(KafkaSettings(bootstrap_servers=bootstrap), session_timeout_ms=3_000, concurrency=1)
+    settings = settings_of(KafkaSettings(bootstrap_servers=bootstrap), session_timeout_ms=6_000, concurrency=1)
     Subscriber(settings, book, group=group, contract=contract_of(topic)).run()
 
 

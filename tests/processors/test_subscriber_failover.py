@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from tradewire.processors import Subscriber
 from tradewire.processors.parking.operating import Operator
 from tradewire.schemas import Event
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(500)]
 REPO = Path(__file__).resolve().parents[2]
 KEYS = [f"k{number}" for number in range(20)]
 
@@ -64,7 +63,7 @@ class Members:
         for process in self._processes.values():
             process.send_signal(signal.SIGCONT)
             process.kill()
-            process.wait(30)
+            process.wait(90)
         self.account.connection.close()
 
 
@@ -88,26 +87,32 @@ def test_the_other_member_goes_on_when_one_is(fault: str, feed: Feed, members: M
         rounds += 1
         return bool(account.count("first") and account.count("second"))
 
-    wait_until(both_work, within_s=60, alive=lambda: first.poll() or second.poll())
-    feed.publish(*feed.numbered(KEYS, 40, first=rounds))
-    rounds += 40
-    done = account.count("first")
-    wait_until(lambda: account.count("first") > done + 20, within_s=60, alive=first.poll)
-    assert feed.committed() < feed.end(), "too late to prove anything"
+    def in_the_midst() -> bool:
+        """Whether work is left; this process may have stood still until all was done."""
+        nonlocal rounds
+        done = account.count("first")
+        feed.publish(*feed.numbered(KEYS, 40, first=rounds))
+        rounds += 40
+        wait_until(lambda: account.count("first") > done + 20, within_s=120, alive=first.poll)
+        return feed.committed() < feed.end()
+
+    # Not more while they begin, which may take half a minute, than they can do afterwards.
+    wait_until(both_work, within_s=120, every_s=0.5, alive=lambda: first.poll() or second.poll())
+    wait_until(in_the_midst, within_s=60, alive=lambda: first.poll() or second.poll())
     if fault == "killed":
         first.kill()
     else:
         stop_outside_of_a_transaction(first, account)
-    wait_until(lambda: feed.committed() == feed.end(), within_s=120, alive=second.poll)
+    wait_until(lambda: feed.committed() == feed.end(), within_s=200, alive=second.poll)
     if fault == "hung":
         first.send_signal(signal.SIGCONT)
         feed.publish(*feed.numbered(KEYS, 10, first=rounds))
         rounds += 10
-        wait_until(lambda: feed.committed() == feed.end(), within_s=120, alive=second.poll)
+        wait_until(lambda: feed.committed() == feed.end(), within_s=200, alive=second.poll)
         first.terminate()
-        assert 0 == first.wait(60)
+        assert 0 == first.wait(120)
     second.terminate()
-    assert 0 == second.wait(60)
+    assert 0 == second.wait(120)
 
     calls = account.calls()
     assert_order(calls, rounds)
@@ -145,7 +150,9 @@ def test_members_that_join_and_leave_in_order_repeat_nothing(feed: Feed) -> None
     seen, rounds = Seen(), 100
 
     def member() -> Subscriber:
-        return feed.subscriber(seen.add_slowly, subscriber={"dedupe_rows": 0, "buffer_rows_max": 20})
+        # A member that this machine keeps from its group for a whole session would repeat something.
+        limits = {"dedupe_rows": 0, "buffer_rows_max": 20, "session_timeout_ms": 12_000}
+        return feed.subscriber(seen.add_slowly, subscriber=limits)
 
     def publish_a_round() -> None:
         nonlocal rounds
@@ -158,14 +165,14 @@ def test_members_that_join_and_leave_in_order_repeat_nothing(feed: Feed) -> None
 
     feed.publish(*feed.numbered(KEYS, rounds))
     with member() as first:
-        wait_until(lambda: len(seen) > 100, within_s=60)
+        wait_until(lambda: len(seen) > 100, within_s=120)
         with member() as second, member() as third:
-            wait_until(lambda: all_have_partitions(first, second, third), within_s=60)
+            wait_until(lambda: all_have_partitions(first, second, third), within_s=120, every_s=0.1)
             for _ in range(10):
                 publish_a_round()
-        wait_until(lambda: 4 == len(first.assignment), within_s=60)
+        wait_until(lambda: 4 == len(first.assignment), within_s=120)
         publish_a_round()
-        wait_until(lambda: feed.committed() == feed.end(), within_s=90)
+        wait_until(lambda: feed.committed() == feed.end(), within_s=150)
 
     assert {key: [str(number) for number in range(rounds)] for key in KEYS} == seen.by_key
 
@@ -178,14 +185,13 @@ def test_a_broker_that_goes_away_is_waited_for(feed: Feed, kafka: LocalKafka) ->
     seen, late = Seen(), Seen()
     feed.publish(*feed.numbered(KEYS, 100))
     with feed.subscriber(seen.add_slowly) as subscriber:
-        wait_until(lambda: len(seen) > 200, within_s=60)
+        wait_until(lambda: len(seen) > 200, within_s=120)
         kafka.kill()
         with feed.subscriber(late.add, group=f"late.{feed.group}") as started:
-            time.sleep(1)
-            kafka.start()
+            kafka.start(timeout_s=150)
             feed.publish(*feed.numbered(KEYS, 10, first=100))
-            wait_until(lambda: feed.committed() == feed.end(), within_s=120)
-            wait_until(lambda: len(late) >= 110 * len(KEYS), within_s=60)
+            wait_until(lambda: feed.committed() == feed.end(), within_s=200)
+            wait_until(lambda: len(late) >= 110 * len(KEYS), within_s=120)
             assert subscriber.failure is started.failure is None
 
     assert {key: [str(number) for number in range(110)] for key in KEYS} == {
@@ -197,27 +203,38 @@ def test_a_broker_killed_while_a_key_is_parked_costs_no_letter_and_none_is_doubl
     feed: Feed, kafka: LocalKafka
 ) -> None:
     """The letters are those of the log, and a re-drive hands each of them over once."""
-    seen, is_broken = Seen(), True
+    seen, is_broken, count = Seen(), True, 0
 
     def picky(event: Event) -> None:
         if is_broken and event.subject == "bad" and event.data["message"] == "0":
             raise ValueError("no such account")
         seen.add(event)
 
-    feed.publish(*feed.numbered(["bad", "good"], 150))
-    with feed.subscriber(picky) as subscriber:
-        wait_until(lambda: feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic) > 5, within_s=60)
+    def written() -> float:
+        return feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic)
+
+    def killed_in_the_midst() -> bool:
+        """Whether letters were still to be written; this process may have stood still until all were."""
+        nonlocal count
+        before = written()
+        feed.publish(*feed.numbered(["bad", "good"], 150, first=count))
+        count += 150
+        wait_until(lambda: written() > before + 5, within_s=120)
         kafka.kill()
-        assert feed.counted("tradewire_subscriber_dead_letters_total", topic=feed.topic) < 150, "killed too late"
-        kafka.start()
-        wait_until(lambda: feed.committed() == feed.end(), within_s=120)
+        is_in_time = written() < count
+        kafka.start(timeout_s=150)
+        wait_until(lambda: feed.committed() == feed.end(), within_s=200)
+        return is_in_time
+
+    with feed.subscriber(picky) as subscriber:
+        assert any(killed_in_the_midst() for _ in range(4)), "always killed too late"
         assert subscriber.failure is None
         operator = Operator(feed.kafka, feed.group, "tests")
         (key,) = operator.look().keys.values()
         assert [letter.offset for letter in key.letters] == sorted({letter.offset for letter in key.letters})
-        assert (b"bad", 150) == (key.key.key, len(key.letters))
+        assert (b"bad", count) == (key.key.key, len(key.letters))
         is_broken = False
         operator.redrive(operator.requests([key]))
-        wait_until(lambda: not operator.look().keys, within_s=60, every_s=0.2)
+        wait_until(lambda: not operator.look().keys, within_s=150, every_s=0.2)
 
-    assert {key: [str(number) for number in range(150)] for key in ("bad", "good")} == seen.by_key
+    assert {key: [str(number) for number in range(count)] for key in ("bad", "good")} == seen.by_key
