@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx
 import pytest
 import uvicorn
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from tests.waiting import wait_until
 
 from tradewire.core import Settings
 from tradewire.gateway import create_app
@@ -30,16 +31,13 @@ def running_gateway(settings: Settings) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "the gateway did not start"
-            time.sleep(0.01)
+        wait_until(lambda: server.started, alive=lambda: None if thread.is_alive() else 1)
         headers = {"content-type": "application/json"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, headers=headers) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90, trust_env=False, headers=headers) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(90)
         assert not thread.is_alive(), "the gateway did not stop"
 
 
@@ -94,12 +92,13 @@ class Reader:
         self._consumer = Consumer(
             settings.kafka.client_config()
             | {"group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "fetch.wait.max.ms": 20}
+            | {"enable.partition.eof": True, "isolation.level": "read_uncommitted"}
         )
 
     def __call__(self, topic: str, partition: int, offset: int) -> Event:
-        """The event at a place; fails when it is not there within ten seconds."""
+        """The event at a place; fails when it is not there within a minute."""
         self._consumer.assign([TopicPartition(topic, partition, offset)])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             message = self._consumer.poll(0.2)
             if message is not None and message.error() is None:
@@ -115,10 +114,25 @@ class Reader:
                 )
         raise AssertionError(f"no record at {topic}[{partition}]@{offset}")
 
-    def end(self, topic: str) -> int:
-        """How many offsets the partitions of a topic have together."""
-        partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return sum(self._consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions)
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition of a topic now."""
+        partitions = self._consumer.list_topics(topic, timeout=60).topics[topic].partitions
+        ask = self._consumer.get_watermark_offsets
+        return {number: ask(TopicPartition(topic, number), timeout=60)[1] for number in partitions}
+
+    def added(self, topic: str, since: Mapping[int, int]) -> int:
+        """How many records came since; the ends of other tests' transactions are none."""
+        records = 0
+        for number, end in self.ends(topic).items():
+            self._consumer.assign([TopicPartition(topic, number, since[number])])
+            at = since[number]
+            while at < end:
+                message = wait_until(lambda: self._consumer.poll(0.2))
+                if message.error() is None:
+                    at, records = message.offset() + 1, records + (message.offset() < end)
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    at = max(at, message.offset())
+        return records
 
     def close(self) -> None:
         self._consumer.close()

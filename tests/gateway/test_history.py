@@ -50,7 +50,7 @@ def store(client: httpx.Client, sink: Sink) -> Stored:
         def found() -> bool:
             return all(found_events(client, id=answer["id"]) for answer in answers)
 
-        wait_until(found, within_s=30)
+        wait_until(found, within_s=90)
         return answers
 
     return post

