@@ -25,7 +25,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.mark.slow
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_a_worker_ends_by_name_of_its_folder_when_the_disk_is_full_and_goes_on_with_room(
     broker: Broker, disk: SmallDisk
 ) -> None:
@@ -39,7 +39,7 @@ def test_a_worker_ends_by_name_of_its_folder_when_the_disk_is_full_and_goes_on_w
         disk.fill()
         published += broker.publish(itertools.islice(events, 700))
         for ends in (1, 2):
-            assert EXIT_CRASHED == worker.process.wait(120)
+            assert EXIT_CRASHED == worker.process.wait(150)
             assert worker.log_file.read_text().count(expected_hint) >= ends
             if ends == 2:
                 disk.empty()

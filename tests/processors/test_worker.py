@@ -19,7 +19,7 @@ from tradewire.processors import read_progress
 from tradewire.schemas import ArchivedSchema, Catalogue, Codec, Event, SchemaArchive, decode_headers, encode_headers
 from tradewire.schemas.codec import FRAME
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +139,11 @@ def test_the_worker_says_what_it_has_done(broker: Broker, worker: RunningWorker)
     broker.publish(Workload(5, "metrics.").events(50))
     worker.wait_until_done()
     url = worker.metrics_url  # type: ignore[attr-defined]
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as answer:
         text = answer.read().decode()
     assert 'tradewire_worker_events_total{type="market.trade.reported"}' in text
     assert "tradewire_worker_event_to_handler_seconds_bucket" in text
-    progress = wait_until(lambda: read_progress(worker.folder))
+    progress = wait_until(lambda: read_progress(worker.folder), within_s=60)
     assert progress["pid"] == worker.process.pid
     assert progress["committed"]["market.events:0"] > 0
 
@@ -159,7 +159,7 @@ def test_an_event_whose_schema_cannot_be_had_is_waited_for_and_not_parked(
     letters = len(broker.log("deadletter.main"))
     headers = encode_headers(trade)
     broker.produce("market.events", trade.subject.encode(), FRAME.pack(0, unknown) + value[FRAME.size :], headers)
-    wait_until(lambda: "waiting for a schema" in worker.log_file.read_text(), within_s=30, alive=worker.process.poll)
+    wait_until(lambda: "waiting for a schema" in worker.log_file.read_text(), within_s=120, alive=worker.process.poll)
     assert worker.behind() > 0
     archive = broker.settings.registry.archive_folder
     assert archive is not None
@@ -173,7 +173,7 @@ def test_a_second_worker_on_the_same_folder_is_refused(broker: Broker, worker: R
     second = RunningWorker(broker, "other", worker.folder)
     second.log_file = worker.folder.parent / "second.log"
     second.start()
-    assert second.process.wait(30) == 2
+    assert second.process.wait(120) == 2
     assert str(worker.folder) in second.log_file.read_text()
 
 

@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from tests.processors.running import Broker, RunningWorker
 from tests.waiting import wait_until
 
@@ -22,7 +21,7 @@ from tradewire.processors.parking.operating import Operator
 from tradewire.processors.records import REPLAY_HEADER
 from tradewire.schemas import Event, Header, encode_headers
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 TAKEN, UPDATED = "model.action.taken", "model.policy.updated"
 TOPIC = "model.events"
@@ -32,7 +31,7 @@ QUICK = {
     "TRADEWIRE_SUBSCRIBER__BUFFER_ROWS_MAX": "50",
     "TRADEWIRE_SUBSCRIBER__BEGIN": "earliest",
 }
-ALONE = {"projections": "[]", "correlation": "false", "session_timeout_ms": 6_000}
+ALONE = {"projections": "[]", "correlation": "false", "session_timeout_ms": 10_000}
 HANDLERS = '["tests.processors.handled:subscriptions"]'
 
 
@@ -99,7 +98,9 @@ def environment_of(calls: Calls) -> dict[str, str]:
 
 @contextmanager
 def a_worker(broker: Broker, group: str, calls: Calls, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    worker = RunningWorker(broker, group, folder / "worker", handlers=HANDLERS, **ALONE)
+    worker = RunningWorker(
+        broker, group, folder / "worker", handlers=HANDLERS, **{**ALONE, "session_timeout_ms": 30_000}
+    )
     worker.start(**environment_of(calls))
     with worker:
         yield worker.process
@@ -114,23 +115,9 @@ def a_subscriber(broker: Broker, group: str, calls: Calls, folder: Path) -> Iter
 
 
 def committed(broker: Broker, group: str) -> int:
-    """Records of the topic that a group has committed; all, when it equals ``end``."""
-    return sum(max(0, broker.committed(group, TOPIC, number)) for number in range(partitions(broker)))
-
-
-def partitions(broker: Broker) -> int:
-    return broker.contract.topics[TOPIC].partitions
-
-
-def end(broker: Broker) -> int:
-    consumer = Consumer({**broker.settings.kafka.client_config(), "group.id": "tests"})
-    try:
-        return sum(
-            consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=60)[1]
-            for number in range(partitions(broker))
-        )
-    finally:
-        consumer.close()
+    """Records of the topic that a group has committed; all, when it equals ``broker.end_of(TOPIC)``."""
+    numbers = range(broker.contract.topics[TOPIC].partitions)
+    return sum(max(0, broker.committed(group, TOPIC, number)) for number in numbers)
 
 
 def upto(count: int) -> list[int]:
@@ -152,7 +139,7 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
     with host(broker, group, calls, tmp_path) as process:  # type: ignore[attr-defined]
 
         def wait_for(condition: Callable[[], object]) -> None:
-            wait_until(condition, within_s=60, alive=process.poll)
+            wait_until(condition, within_s=150, every_s=0.1, alive=process.poll)
 
         free = {*keys, "flaky"}
         wait_for(lambda: all(len(calls.of("mail").get(name, ())) == 10 for name in free))
@@ -163,18 +150,18 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
         assert expected | {"k0": upto(11)} == calls.of("work")
         assert expected | {"k0": upto(11)} == calls.of("async")
 
-        assert committed(broker, group) < end(broker), "what stands is not acknowledged"
+        assert committed(broker, group) < broker.end_of(TOPIC), "what stands is not acknowledged"
         calls.publish("slow", [121])
         standing.unlink()
         wait_for(lambda: calls.of("mail").get("slow") == upto(121))
-        wait_for(lambda: committed(broker, group) == end(broker))
+        wait_for(lambda: committed(broker, group) == broker.end_of(TOPIC))
 
         operator = Operator(broker.settings.kafka, letters_of(group), "tests")
         parked = {str(key.key, "utf-8"): len(seen.letters) for key, seen in operator.look().keys.items() if key.key}
         assert {calls.key("bad"): 10} == {key: count for key, count in parked.items() if key.endswith(calls.prefix)}
         calls.publish("bad", [11])
         broken.unlink()
-        wait_for(lambda: committed(broker, group) == end(broker))
+        wait_for(lambda: committed(broker, group) == broker.end_of(TOPIC))
         operator.redrive(operator.requests(operator.look().keys.values()))
         wait_for(lambda: calls.of("mail").get("bad") == upto(11))
         assert upto(11) == calls.of("work")["bad"] == calls.of("async")["bad"]
@@ -188,9 +175,9 @@ def test_the_contract_of_handlers_is_kept_by_whoever_runs_them(
         calls.publish("k1", [14])
         wait_for(lambda: 14 in calls.of("mail")["k1"])
         assert {"k1": [12]} == calls.of("late")
-        wait_for(lambda: committed(broker, group) == end(broker))
+        wait_for(lambda: committed(broker, group) == broker.end_of(TOPIC))
         process.terminate()
-        assert 0 == process.wait(40)
+        assert 0 == process.wait(90)
 
 
 def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committed_before(
@@ -215,7 +202,7 @@ def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committ
         others = [name for name in keys if name != "k3"]
         wait_until(
             lambda: all(sorted(set(calls.of("mail").get(name, ()))) == upto(upto_number) for name in others),
-            within_s=90,
+            within_s=150,
             alive=first.process.poll,
         )
 
@@ -225,7 +212,7 @@ def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committ
         second.start(**quick)
         with second:
             joined = "handlers have partitions"
-            wait_until(lambda: joined in second.log_file.read_text(), within_s=90, alive=second.process.poll)
+            wait_until(lambda: joined in second.log_file.read_text(), within_s=150, alive=second.process.poll)
             for name in keys:
                 calls.publish(name, [21])
             wait_for_others(21)
@@ -239,7 +226,7 @@ def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committ
 
     first.start(**environment_of(calls))
     with first:
-        wait_until(lambda: committed(broker, group) == end(broker), within_s=90, alive=first.process.poll)
+        wait_until(lambda: committed(broker, group) == broker.end_of(TOPIC), within_s=150, alive=first.process.poll)
         seen = calls.of("mail")
         assert dict.fromkeys(keys, upto(21)) == {name: sorted(set(rows)) for name, rows in seen.items()}
         assert upto(21) == seen["k3"]
@@ -273,7 +260,7 @@ def test_the_code_of_the_page_runs_as_it_says(broker: Broker, calls: Calls, tmp_
             ]
         )
         said = f"large order {calls.prefix}"
-        wait_until(lambda: said in worker.log_file.read_text(), within_s=60, every_s=0.2, alive=worker.process.poll)
+        wait_until(lambda: said in worker.log_file.read_text(), within_s=150, every_s=0.2, alive=worker.process.poll)
         assert 0 == worker.stop()
 
 
@@ -299,9 +286,10 @@ def test_a_worker_whose_handlers_cannot_be_had_does_not_start(broker: Broker, tm
         env=worker.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
     assert 2 == done.returncode, done.stderr
-    assert "name the domains" in done.stderr + done.stdout
+    # Where the console breaks its lines does not count.
+    assert "name the domains" in " ".join((done.stderr + done.stdout).split())
