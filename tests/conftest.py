@@ -27,6 +27,8 @@ from tradewire.operations.stack.cluster import local_kafka, local_registry
 from tradewire.schemas import Contract
 
 REPO = Path(__file__).resolve().parents[1]
+# The default of 5 s is for a registry that has a processor when it needs one.
+_REGISTRY_TIMEOUT_MS = 30_000
 # How long an example takes says more about the machine, which tests share with brokers, than about the code.
 hypothesis.settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -86,11 +88,11 @@ def registry_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regi
     """A running registry."""
     given = os.environ.get("TRADEWIRE_TEST_REGISTRY")
     if given:
-        yield RegistrySettings(url=given)
+        yield RegistrySettings(url=given, timeout_ms=_REGISTRY_TIMEOUT_MS)
         return
     java_or_skip()
     with local_registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield RegistrySettings(url=registry.url)
+        yield RegistrySettings(url=registry.url, timeout_ms=_REGISTRY_TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +111,7 @@ def clickhouse_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     command += ["--port", str(port_number), "--data", str(folder / "data")]
     child = start_child(command, name="clickhouse", log_file=folder / "clickhouse.log")
     try:
-        wait_until(lambda: http_answers(f"http://127.0.0.1:{port_number}/ping"), within_s=60, alive=child.poll)
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{port_number}/ping"), within_s=120, alive=child.poll)
         yield ClickHouseSettings(port=port_number)
     finally:
         child.stop(20)

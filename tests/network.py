@@ -44,7 +44,7 @@ class Link:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(20), "the link does not listen"
+        assert self._started.wait(60), "the link does not listen"
 
     def cut(self, *, replies_only: bool = False) -> None:
         """Stops forwarding; with ``replies_only`` the broker still gets and does what it is asked for."""
@@ -64,7 +64,7 @@ class Link:
         """Closes every connection and the port."""
         self._call(self._reset)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
+        self._thread.join(60)
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         done = threading.Event()
@@ -74,7 +74,7 @@ class Link:
             done.set()
 
         self._loop.call_soon_threadsafe(run)
-        assert done.wait(20), "the link does not answer"
+        assert done.wait(60), "the link does not answer"
 
     def _delay(self) -> float:
         return self._delay_s

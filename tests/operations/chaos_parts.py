@@ -92,7 +92,7 @@ class Engine:
         self._child = start_child(command, name="engine", log_file=self._folder / "engine.log")
 
     def wait_ready(self) -> None:
-        wait_until(lambda: http_answers(f"http://127.0.0.1:{self.port}/ping"), within_s=90, alive=self.child.poll)
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{self.port}/ping"), within_s=120, alive=self.child.poll)
 
     def close(self) -> None:
         if self._child is not None:

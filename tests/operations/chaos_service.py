@@ -75,8 +75,8 @@ def publish(folder: Path, seed: int) -> None:
             if on_disk or publisher.flush(0) == 0:
                 safe = number + 1
         time.sleep(max(0.0, (number + 1 - first) / PER_S - (time.monotonic() - began)))
-    left = publisher.flush(60)
-    outcome = publisher.close(10)
+    left = publisher.flush(150)
+    outcome = publisher.close(30)
     print("closed", left, outcome.unknown, outcome.in_spool, flush=True)
     sys.exit(0 if (left, outcome.unknown, outcome.in_spool) == (0, 0, 0) else 1)
 

@@ -74,7 +74,7 @@ def test_no_stack_is_a_message_and_exit_code_3(tmp_path: Path) -> None:
     done = tradewire("status", cwd=tmp_path)
 
     assert 3 == done.returncode
-    assert "tradewire up" in done.stdout
+    assert "tradewire up" in " ".join(done.stdout.split())
 
 
 def test_a_schema_is_shown_as_json_on_stdout(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ class Arena:
             yield sink
         finally:
             sink.stop()
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive()
             if ended:
                 raise ended[0]

@@ -61,6 +61,6 @@ def test_an_attempt_that_failed_keeps_nothing_of_its_block(
     wait_until(lambda: len(peaks) >= 10, within_s=60)
     job.cancelled.set()
     inserter.close()
-    inserter.join(10)
+    inserter.join(60)
 
     assert max(peaks) <= 2

@@ -80,7 +80,7 @@ def test_a_dry_run_says_what_would_be_read(filled: Arena) -> None:
     )
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert "at most 27 records" in done.stderr
+    assert "at most 27 records" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_cannot_be_done_is_said(filled: Arena, more: tuple[str, ...], code:
     done = tradewire(filled, *partition_0(filled, *more))
 
     assert (code, "") == (done.returncode, done.stdout)
-    assert said in done.stderr
+    assert said in " ".join(done.stderr.split())
 
 
 def test_sql_in_a_table(filled: Arena) -> None:
@@ -125,7 +125,7 @@ def test_sql_that_writes_is_refused(filled: Arena) -> None:
 def test_a_cut_answer_says_so(filled: Arena) -> None:
     done = tradewire(filled, "sql", "SELECT number FROM numbers(100)", "--rows-max", "3")
 
-    assert "only the first 3 rows" in done.stderr
+    assert "only the first 3 rows" in " ".join(done.stderr.split())
 
 
 def test_sql_says_up_to_where_it_is_complete_and_keeps_to_its_memory(filled: Arena) -> None:

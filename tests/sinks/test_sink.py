@@ -35,7 +35,7 @@ def test_events_become_rows_of_events_and_of_their_own_table(arena: Arena) -> No
     topic = arena.topic("market")
     arena.send(topic, arena.events(500), 0)
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
 
     assert arena.expected() == arena.stored()
     sql = f"SELECT offset, price, quantity, received_time_ns FROM market_trade_reported WHERE topic = '{topic}'"
@@ -49,7 +49,7 @@ def test_what_was_stored_before_is_not_stored_again_by_the_next_run(arena: Arena
     for _ in range(3):
         arena.send(arena.topic("market"), arena.events(50), 1)
         with arena.running():
-            wait_until(arena.all_stored, within_s=60)
+            wait_until(arena.all_stored, within_s=90)
 
     assert arena.expected() == arena.stored()
 
@@ -59,10 +59,10 @@ def test_the_group_ends_behind_the_last_record_without_an_intent(arena: Arena) -
     topic = arena.topic("market")
     arena.send(topic, arena.events(50), 0)
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     consumer = Consumer({**arena.settings.kafka.client_config(), "group.id": arena.settings.sink.group})
     try:
-        (stored,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        (stored,) = consumer.committed([TopicPartition(topic, 0)], timeout=60)
     finally:
         consumer.close()
 
@@ -147,7 +147,7 @@ def test_dead_letters_of_workers_are_stored_with_their_origin(arena: Arena) -> N
     ]
     arena.send(letters, [record._replace(headers=[*record.headers, *origin], value=None)])
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
 
     columns = "reason, error, origin_topic, origin_partition, origin_offset, origin_group, value"
     assert [(PARKED, "ValueError: no", "trading.events", 3, 77, "tradewire-worker", None)] == arena.query(
@@ -184,15 +184,15 @@ def test_records_that_retention_took_stop_the_sink_by_name(arena: Arena) -> None
     topic = arena.topic("market")
     arena.send(topic, arena.events(10), 0)
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     arena.send(topic, arena.events(20), 0)
     admin = AdminClient(arena.settings.kafka.client_config())
     for future in admin.delete_records([TopicPartition(topic, 0, 20)]).values():
-        future.result(10)
+        future.result(60)
 
     with pytest.raises(RecordsGone, match=r"stored everything before 10, Kafka begins at 20: 10 offsets are gone"):
         with arena.running() as sink:
-            wait_until(lambda: not sink.running, within_s=60)
+            wait_until(lambda: not sink.running, within_s=90)
 
 
 def test_a_group_of_another_consumer_is_refused(arena: Arena) -> None:
@@ -203,17 +203,17 @@ def test_a_group_of_another_consumer_is_refused(arena: Arena) -> None:
 
     with pytest.raises(ForeignCommit, match="theirs"):
         with arena.running() as sink:
-            wait_until(lambda: not sink.running, within_s=60)
+            wait_until(lambda: not sink.running, within_s=90)
 
 
 def test_a_process_ends_cleanly_on_sigterm(arena: Arena) -> None:
     arena.send(arena.topic("market"), arena.events(500), 0)
     process = arena.start()
-    wait_until(lambda: "assigned" in process.text(), within_s=60, alive=process.process.poll)
+    wait_until(lambda: "assigned" in process.text(), within_s=90, alive=process.process.poll)
 
     assert process.stop() == 0
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     assert arena.expected() == arena.stored()
 
 
@@ -246,7 +246,7 @@ def test_a_schema_unknown_when_its_batch_was_cut_stays_unknown_for_that_batch(ar
     arena.send(topic, arena.events(20, types=["market.trade.reported"]))
     commit_intent(arena, topic, Intent(0, 9, 10, dead_schemas=(arena.schema_id("market.trade.reported"),)))
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
 
     assert arena.expected() == arena.stored()
     with arena.history() as history:
@@ -283,11 +283,11 @@ def test_metrics_are_told_on_their_port(arena: Arena) -> None:
     process = arena.start()
 
     def told() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             return str(answer.read().decode())
 
-    wait_until(arena.all_stored, within_s=60, alive=process.process.poll)
-    wait_until(lambda: f'tradewire_sink_rows_total{{topic="{topic}"}} 41.0' in told(), within_s=30)
+    wait_until(arena.all_stored, within_s=90, alive=process.process.poll)
+    wait_until(lambda: f'tradewire_sink_rows_total{{topic="{topic}"}} 41.0' in told())
     assert f'tradewire_sink_dead_letters_total{{reason="frame",topic="{topic}"}} 1.0' in told()
     assert "tradewire_sink_insert_seconds_count" in told()
     second = arena.start("b")
@@ -338,23 +338,24 @@ def test_clickhouse_away_is_waited_out(settings: Settings, contract: Contract, t
     """The engine stops under load and is then killed, for longer than the group lets a member be silent or not poll:
     the sink stays in its group, stops reading while its buffer is full, keeps its batch and stores it afterwards.
 
-    The limits are 6 s and 10 s here: what 15 s do not end, minutes do not (by hand: seven, with the same outcome)."""
+    The limits are 12 s here: what 20 s do not end, minutes do not (by hand: seven, with the same outcome)."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "tradewire.operations.clickhouse_server", "--port", str(port)]
     command += ["--data", str(tmp_path / "engine")]
 
     def start() -> Child:
         child = start_child(command, name="clickhouse", log_file=tmp_path / "clickhouse.log")
-        wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/ping"), within_s=60, alive=child.poll)
+        wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/ping"), within_s=90, alive=child.poll)
         return child
 
     engine = start()
     own = settings.model_copy(update={"clickhouse": settings.clickhouse.model_copy(update={"port": port})})
-    arena = make_arena(own, contract, tmp_path, new_id()[-12:], "tradewire", poll_interval_ms_max=10_000)
+    arena = make_arena(own, contract, tmp_path, new_id()[-12:], "tradewire", poll_interval_ms_max=12_000)
     try:
         arena.send(arena.topic("market"), arena.events(300), 0)
-        process = arena.start()
-        wait_until(lambda: "assigned" in process.text(), within_s=60, alive=process.process.poll)
+        # Half of it would be over when the machine stands still for three seconds between two heartbeats.
+        process = arena.start(session_timeout_ms=12_000)
+        wait_until(lambda: "assigned" in process.text(), within_s=90, alive=process.process.poll)
         members = members_of(arena)
         engine.signal(signal.SIGSTOP)
         for partition in (0, 1, 0, 1):
@@ -364,10 +365,10 @@ def test_clickhouse_away_is_waited_out(settings: Settings, contract: Contract, t
         many = arena.events(300) * 15
         arena.send(arena.topic("market"), many, 0)
         # Longer than max.poll.interval.ms: a sink that waited for its insert without polling would be out of its group.
-        wait_until(lambda: time.monotonic() - away_since > 7, within_s=30, alive=process.process.poll)
+        wait_until(lambda: time.monotonic() - away_since > 7, within_s=90, alive=process.process.poll)
         engine.kill()
         wait_until(
-            lambda: time.monotonic() - away_since > 15 and process.text().count("again_in_s") >= 4,
+            lambda: time.monotonic() - away_since > 20 and process.text().count("again_in_s") >= 4,
             within_s=90, alive=process.process.poll,
         )  # fmt: skip
         assert members == members_of(arena)
@@ -389,12 +390,12 @@ def test_a_range_is_the_same_bytes_from_kafka_and_from_clickhouse(arena: Arena) 
     topic = arena.topic("market")
     arena.send(topic, arena.events(200), 0)
     with arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     with Replay(arena.settings) as replay:
         before = list(replay.records(OffsetRange(topic, 0, 0)))
         admin = AdminClient(arena.settings.kafka.client_config())
         for future in admin.delete_records([TopicPartition(topic, 0, 120)]).values():
-            future.result(10)
+            future.result(60)
 
         after = list(replay.records(OffsetRange(topic, 0, 0)))
 

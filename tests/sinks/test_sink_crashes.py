@@ -66,7 +66,7 @@ def test_a_zombie_stores_nothing_new(arena: Arena) -> None:
     """A sink is stopped behind its intent, replaced, and goes on with its insert when it wakes up."""
     arena.send(arena.topic("market"), arena.events(150), 0)
     zombie = arena.start("a", failpoint="sink.after_intent:1:stop")
-    wait_until(zombie.is_stopped, within_s=60)
+    wait_until(zombie.is_stopped, within_s=90)
     successor = arena.start("b")
     wait_until(arena.all_stored, within_s=90, alive=successor.process.poll)
     assert "intent_replayed" in successor.text()
@@ -75,7 +75,7 @@ def test_a_zombie_stores_nothing_new(arena: Arena) -> None:
     zombie.process.send_signal(signal.SIGCONT)
     arena.send(arena.topic("market"), arena.events(120), 1)
     wait_until(arena.all_stored, within_s=90, alive=successor.process.poll)
-    wait_until(lambda: "revoked" in zombie.text() or zombie.process.poll() is not None, within_s=60)
+    wait_until(lambda: "revoked" in zombie.text() or zombie.process.poll() is not None, within_s=90)
 
     assert arena.expected() == arena.stored()
     assert before.items() <= arena.stored().items()
@@ -93,12 +93,12 @@ def test_two_sinks_share_the_partitions_while_they_come_and_go(arena: Arena) -> 
     first = arena.start("a")
     send()
     second = arena.start("b")
-    wait_until(lambda: "assigned" in second.text(), within_s=60, alive=second.process.poll)
+    wait_until(lambda: "assigned" in second.text(), within_s=90, alive=second.process.poll)
     send()
     first.process.kill()
     send()
     third = arena.start("c")
-    wait_until(lambda: "assigned" in third.text(), within_s=60, alive=third.process.poll)
+    wait_until(lambda: "assigned" in third.text(), within_s=90, alive=third.process.poll)
     send()
     assert second.stop() == 0
     arena.send(topic, arena.events(50), 0)

@@ -53,11 +53,11 @@ def test_inserts_of_a_dead_sink_that_arrive_late_add_nothing(arena: Arena, monke
     monkeypatch.setattr(sink, "_DRAIN_S", 1.0)
     with watched_inserts(monkeypatch, held=True) as late:
         with arena.running():
-            wait_until(lambda: late, within_s=60)
+            wait_until(lambda: late, within_s=90)
         assert {} == arena.stored()
     arena.send(topic, arena.events(100), 0)
     with watched_inserts(monkeypatch, held=False) as made, arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     before = arena.stored()
     assert arena.expected() == before
     assert {insert[:3] for insert in late} <= {insert[:3] for insert in made}
@@ -78,7 +78,7 @@ def test_a_window_of_tokens_that_is_too_small_is_found_by_the_audit(
     topic = arena.topic("market")
     arena.send(topic, arena.events(200, types=["market.trade.reported"]), 0)
     with watched_inserts(monkeypatch, held=False) as made, arena.running():
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
     assert arena.expected() == arena.stored()
     rows = int(made[0][2].rsplit(":", 1)[1])
     assert len(made) > 5
@@ -147,6 +147,6 @@ def test_a_partition_that_left_while_reading_was_paused_is_read_again_when_it_co
         wait_until(lambda: len(first._partitions) == 4, within_s=90)
         for at in moved:
             arena.send(at[0], arena.events(20), at[1])
-        wait_until(arena.all_stored, within_s=60)
+        wait_until(arena.all_stored, within_s=90)
 
     assert arena.expected() == arena.stored()
