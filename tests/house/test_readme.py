@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[2]
 README = (REPO / "README.md").read_text()
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
 def test_the_code_of_the_readme_runs(code: str, settings: Settings, tmp_path: Path) -> None:
     """The first event of a newcomer reaches Kafka."""
@@ -26,7 +27,7 @@ def test_the_code_of_the_readme_runs(code: str, settings: Settings, tmp_path: Pa
         env={**os.environ, **environment_of(settings)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+# Builds, and type checks from nothing: on a machine that others use as well each may take minutes.
+pytestmark = pytest.mark.timeout(500)
 REPO = Path(__file__).resolve().parents[2]
 ROOMS = ("core", "schemas", "producers", "processors", "sinks", "gateway", "operations")
 

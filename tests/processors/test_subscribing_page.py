@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tradewire.core import Settings
 from tradewire.core.settings import SubscriberSettings
 from tradewire.operations.local_stack import environment_of
@@ -18,6 +20,7 @@ PAGE = (REPO / "docs" / "processing.md").read_text()
 SECTION = PAGE.split("## Subscribe from a service\n")[1].split("\n## ")[0]
 
 
+@pytest.mark.timeout(400)
 def test_the_code_of_the_section_runs_from_top_to_bottom(settings: Settings, tmp_path: Path) -> None:
     """As a reader would type it in, in one process. The topics are those of other tests too: it begins with now."""
     blocks = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
@@ -28,7 +31,7 @@ def test_the_code_of_the_section_runs_from_top_to_bottom(settings: Settings, tmp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

@@ -109,7 +109,7 @@ def test_events_that_the_worker_never_processed_are_found_by_its_flows_and_recov
     broker, group = own_broker, "recoverer"
     made = Workload(41, "orphan.")
     # Offsets can be reset when the session of the member that was stopped has ended.
-    worker = RunningWorker(broker, group, tmp_path / "data", session_timeout_ms=8_000)
+    worker = RunningWorker(broker, group, tmp_path / "data", session_timeout_ms=12_000)
     with worker:
         broker.publish(made.events(50))
         worker.wait_until_done(150)
