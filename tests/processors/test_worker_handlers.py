@@ -233,7 +233,8 @@ def test_after_kill_9_and_sigterm_every_event_is_handled_and_nothing_was_committ
 
 
 def test_the_code_of_the_page_runs_as_it_says(broker: Broker, calls: Calls, tmp_path: Path) -> None:
-    """Module and command are those of docs/processing.md; names of group and folder are the test's."""
+    """Module and command are those of docs/processing.md; names of group and folder are the test's. Every handler is
+    called with an event of its type."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "processing.md").read_text()
     section = page.split("## Handlers in the worker\n")[1].split("\n## ")[0]
     (module,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
@@ -243,24 +244,29 @@ def test_the_code_of_the_page_runs_as_it_says(broker: Broker, calls: Calls, tmp_
     assert "tradewire" == words[0]
     worker = RunningWorker(broker, "not.used", tmp_path / "log")
     worker.start(("-m", "tradewire.operations.cli", *words[1:]), PYTHONPATH=str(tmp_path))
+    order = {"order_id": calls.prefix, "account": "a", "symbol": "BTCUSDT", "venue": "v", "quantity": Decimal(250)}
+    run = {"run_id": calls.prefix, "run_subject": "", "begin_event_id": "e-1", "begun_ns": 1, "deadline_ns": 2}
+    stall = {**run, "flow_name": calls.prefix, "waiting_step": "accepted", "waited_after": "e-1"}
     with worker:
-        order = {"order_id": calls.prefix, "account": "a", "symbol": "BTCUSDT", "venue": "v", "quantity": Decimal(250)}
-        id = new_id()
         broker.publish(
-            [
-                Event(
-                    id=id,
-                    type="trading.order.created",
-                    data=order,
-                    source="tests",
-                    subject=calls.prefix,
-                    time_ns=1_700_000_000_000_000_000,
-                    correlation_id=id,
-                )
-            ]
+            Event(
+                id=(id := new_id()),
+                type=type,
+                data=data,
+                source="tests",
+                subject=calls.prefix,
+                time_ns=1_700_000_000_000_000_000,
+                correlation_id=id,
+            )
+            for type, data in (("trading.order.created", order), ("flow.run.stalled", stall))
         )
-        said = f"large order {calls.prefix}"
-        wait_until(lambda: said in worker.log_file.read_text(), within_s=150, every_s=0.2, alive=worker.process.poll)
+        for said in (f"large order {calls.prefix}", f"page: {calls.prefix} waits for accepted"):
+            wait_until(
+                lambda: said in worker.log_file.read_text(),  # noqa: B023
+                within_s=150,
+                every_s=0.2,
+                alive=worker.process.poll,
+            )
         assert 0 == worker.stop()
 
 
