@@ -122,8 +122,11 @@ def test_the_answers_of_the_page_are_those_of_the_events(day: Day) -> None:
     """Counted once more from what was published."""
     sql = dict(QUERIES)
     fills, closed = day.of("trading.order.filled"), day.of("trading.position.closed")
-    volume = sum(event.data["quantity"] for event in day.of("market.trade.reported"))
-    assert volume == sum(row["volume"] for row in day.rows(sql["1"]))
+    trades, traded = day.of("market.trade.reported"), day.rows(sql["1"])
+    assert sum(event.data["quantity"] for event in trades) == sum(row["volume"] for row in traded)
+    assert sum(event.data["price"] * event.data["quantity"] for event in trades) == sum(
+        row["turnover"] for row in traded
+    )
     assert len(day.of("trading.order.created")) == sum(row["orders"] for row in day.rows(sql["3"]))
     fees: Counter[str] = Counter()
     for fill in fills:

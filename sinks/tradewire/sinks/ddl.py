@@ -1,8 +1,9 @@
 """Tables, derived from Avro schemas. Pure: this module makes SQL text and never runs it.
 
 ``landing_<type>_v<N>`` (ENGINE = Null) takes the Avro blocks of one schema. Its materialized views fill ``events``, one
-row for every event of every type, and the typed table of that event type. Types that name their own compacted topic
-(read models, flow states) fill one table with the newest row of each key instead, and no ``events``.
+row for every event of every type, and the typed table of that event type, in which ``notional`` is computed on reading
+where there are a price and a quantity. Types that name their own compacted topic (read models, flow states) fill one
+table with the newest row of each key instead, and no ``events``.
 
 Every target remembers the deduplication tokens of its last inserts, so that a repeated insert adds no row anywhere.
 No table has PARTITION BY: an insert is atomic within one ClickHouse partition only.
@@ -17,6 +18,7 @@ from typing import Any, Final
 from tradewire.schemas.catalogue import Catalogue
 from tradewire.sinks.analytics_views import event_views, read_model_views
 from tradewire.sinks.columns import columns_of, literal, quoted, table_column
+from tradewire.sinks.notional import AliasColumn, notional_of
 from tradewire.sinks.projections import projection_clauses
 from tradewire.sinks.typed_columns import column_names
 
@@ -212,7 +214,7 @@ def schema_statements(
     """What one schema needs, in order; safe to repeat. Columns that an earlier version lacks are added.
 
     ``present`` are the types of the columns that the typed table has already; which column takes which field follows
-    from them (``typed_columns``).
+    from them (``typed_columns``). A column that is computed takes none: its type is ``ALIAS …`` there.
 
     Raises:
         UnsupportedSchema: a field has no ClickHouse type.
@@ -316,7 +318,19 @@ def _table_statements(
         for column in columns
         if column.name not in present and not first
     ]
+    alias = alias_column(stored, columns, present)
+    if alias is not None:
+        added.append(Statement(f"ALTER TABLE {at}{stored.table} ADD COLUMN IF NOT EXISTS {alias.sql}"))
     return [create, *added]
+
+
+def alias_column(
+    stored: StoredSchema, columns: Sequence[TypedColumn], present: Mapping[str, str]
+) -> AliasColumn | None:
+    """The column ``notional`` where a table of events lacks it and can have it, one of an earlier release too."""
+    if stored.topic is not None or "notional" in present:
+        return None
+    return notional_of({**present, **{column.name: column.type for column in columns}})
 
 
 def _codec(type: str) -> str:

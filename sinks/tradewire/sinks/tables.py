@@ -20,6 +20,7 @@ from tradewire.sinks.ddl import (
     PART_SETTINGS,
     StoredSchema,
     TableOptions,
+    alias_column,
     base_statements,
     read_model_table,
     schema_statements,
@@ -209,8 +210,10 @@ class Tables:
                 "SELECT name FROM system.tables WHERE database = {database:String}", {"database": self._store.database}
             )
             self._present = {str(row[0]) for row in rows}
+            # What is computed is no place for a field.
             columns = self._store.query(
-                "SELECT table, name, type FROM system.columns WHERE database = {database:String}",
+                "SELECT table, name, if(default_kind = 'ALIAS', 'ALIAS ' || type, type) FROM system.columns "
+                "WHERE database = {database:String}",
                 {"database": self._store.database},
             )
             for table, name, type in columns:
@@ -257,11 +260,16 @@ class Tables:
         present = self._look()
         columns = self._columns.setdefault(stored.table, {})
         statements = schema_statements(self._store.database, stored, self._options, columns)
-        if all(statement.creates is None or statement.creates in present for statement in statements):
+        # Columns to add are missing: a table of an earlier release may lack one that no schema brings.
+        if all(statement.creates in present for statement in statements):
             return
         for statement in statements:
             if statement.creates is None or statement.creates not in present:
                 self._store.command(statement.sql)
                 if statement.creates is not None:
                     present.add(statement.creates)
-        columns.update({column.name: column.type for column in typed_columns(stored, columns)})
+        typed = typed_columns(stored, columns)
+        alias = alias_column(stored, typed, columns)
+        columns.update({column.name: column.type for column in typed})
+        if alias is not None:
+            columns[alias.name] = f"ALIAS {alias.type}"
