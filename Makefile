@@ -47,9 +47,10 @@ format: $(INSTALLED) ## Let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(INSTALLED) ## Typed classes, docs/events.md and docs/asyncapi.yaml from the Avro files and topics.yaml
+generate: $(INSTALLED) ## Typed classes and docs/{events.md,asyncapi.yaml} from the contract, docs/settings.md from the settings
 	$(BIN)/tradewire schemas generate-types --output schemas/tradewire/schemas/types
 	$(BIN)/tradewire schemas docs --output docs
+	$(BIN)/tradewire settings --output docs/settings.md
 
 bench: $(INSTALLED) ## Ours, the peer and the raw limit side by side; ROWS=publish,sink,…; SCALE=100000000: growing history
 	$(BIN)/python -m $(if $(SCALE),benchmarks.growth --rows $(SCALE),benchmarks $(if $(ROWS),--rows $(ROWS),))

@@ -40,6 +40,7 @@ _COMMANDS = {
     "demo": ("tradewire.operations.commands.demo", "demo", "The main job end to end, with proof."),
     "down": ("tradewire.operations.commands.stack", "down", "Stop the local stack."),
     "flows": ("tradewire.operations.commands.trace", "flows", "How declared flows fare: completion, hop latencies."),
+    "settings": ("tradewire.operations.commands.settings", "settings", "Every setting as it is in force here."),
     "sql": ("tradewire.operations.commands.sql", "sql", "Read-only SQL over the history."),
     "status": ("tradewire.operations.commands.stack", "status", "What the local stack is doing."),
     "trace": ("tradewire.operations.commands.trace", "trace", "Draw one flow: causes, hops, orphans, deadlines."),

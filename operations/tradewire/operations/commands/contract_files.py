@@ -29,7 +29,7 @@ def generate_types(
     if not types:
         raise SchemaFileError(f"{folder}: there is no event type in it: is it the folder of the domains?")
     stale = [file for file in sorted(output.rglob("*.py")) if MARK in _head(file)] if output.is_dir() else []
-    _write(output, python_types(types), check, stale=stale, mark=MARK)
+    write_files(output, python_types(types), check, stale=stale, mark=MARK)
 
 
 def docs(
@@ -48,14 +48,16 @@ def docs(
         "events.md": events_page(catalogue, topics),
         "asyncapi.yaml": asyncapi_document(catalogue, topics, Reached.of(settings)),
     }
-    _write(output, files, check, mark="Made by `tradewire schemas docs`")
+    write_files(output, files, check, mark="Made by `tradewire schemas docs`")
 
 
 def _head(file: Path) -> str:
     return " ".join(file.read_text(encoding="utf-8")[:1_000].split())
 
 
-def _write(output: Path, files: Mapping[str, str], check: bool, *, mark: str, stale: list[Path] | None = None) -> None:
+def write_files(
+    output: Path, files: Mapping[str, str], check: bool, *, mark: str, stale: list[Path] | None = None
+) -> None:
     """Writes what differs. A file that was not made by us is never overwritten: SchemaFileError, nothing is written."""
     wanted = {output / name: text for name, text in files.items()}
     for file in wanted:
