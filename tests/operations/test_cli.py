@@ -49,6 +49,33 @@ def test_a_wrong_setting_is_one_line_on_stderr_and_exit_code_1(tmp_path: Path) -
     assert "error: kafka.bootstrap: is not a setting" == done.stderr.strip()
 
 
+def test_up_starts_and_deletes_nothing_with_a_wrong_file(tmp_path: Path) -> None:
+    """Not even the jars are fetched: the file's error is all there is, also with --reset."""
+    (tmp_path / "tradewire.toml").write_text('[worker]\nflows_file = "mine.yaml"\n')
+    (tmp_path / "mine.yaml").write_text("flows:\n  mine: { begins: trading.order.creatd, steps: [] }\n")
+    kept = tmp_path / ".tradewire" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
+    done = tradewire("up", "--reset", cwd=tmp_path)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("error: mine.yaml: flows.mine: steps: ")
+    assert [kept] == list(kept.parent.iterdir())
+
+
+def test_up_starts_nothing_with_a_wrong_handler(tmp_path: Path) -> None:
+    """Handlers are found as the worker finds them, from the working folder."""
+    (tmp_path / "tradewire.toml").write_text('[worker]\nhandlers = ["desk"]\n')
+    (tmp_path / "desk.py").write_text(
+        "from tradewire.processors import subscribe\n@subscribe('trading.order.fild')\ndef filled(event): ...\n"
+    )
+    done = tradewire("up", cwd=tmp_path)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "'trading.order.fild' matches no event type" in done.stderr
+    assert not (tmp_path / ".tradewire").exists()
+
+
 def test_a_clickhouse_that_is_away_is_one_line_with_the_settings_to_look_at(tmp_path: Path) -> None:
     """Without what HTTP clients say of every attempt."""
     done = tradewire("sql", "SELECT 1", cwd=tmp_path, env={"TRADEWIRE_CLICKHOUSE__PORT": "1"})

@@ -24,6 +24,7 @@ from tradewire.core.errors import StackError
 from tradewire.operations.stack import (
     Part,
     PartFailed,
+    PartRefused,
     PartStatus,
     PortTaken,
     Restarts,
@@ -99,6 +100,43 @@ def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     for supervisor in made:
         supervisor.kill()
         supervisor.stop()
+
+
+def test_a_part_that_refuses_its_configuration_fails_the_stack_at_its_first_start(
+    tmp_path: Path, supervise: Callable[..., Supervisor]
+) -> None:
+    """Exit code 2 of ours: another start would say the same."""
+    starts = tmp_path / "starts"
+    refuses = python("import sys; open(sys.argv[1], 'a').write('x'); print('no such flow'); sys.exit(2)", starts)
+    supervisor = supervise(part(tmp_path, "worker", refuses, refused_code=2, pending=lambda: "not ready"))
+    with pytest.raises(PartRefused, match="no such flow"):
+        supervisor.wait_ready(60)
+    assert "x" == starts.read_text()
+    assert ("failed", 0) == (one(supervisor, "worker").state, one(supervisor, "worker").restarts)
+
+
+def test_a_part_that_refuses_its_configuration_later_fails_alone(
+    tmp_path: Path, supervise: Callable[..., Supervisor], eventually: Eventually
+) -> None:
+    """The other parts of a stack that was ready are worth keeping; the part is started no more."""
+    starts, end = tmp_path / "starts", tmp_path / "end"
+    waits = python(
+        "import os, sys, time\nopen(sys.argv[1], 'a').write('x')\n"
+        "while not os.path.exists(sys.argv[2]): time.sleep(0.02)\nprint('no such flow')\nsys.exit(2)",
+        starts,
+        end,
+    )
+    supervisor = supervise(part(tmp_path, "kafka", python(SLEEP)), part(tmp_path, "worker", waits, refused_code=2))
+    supervisor.wait_ready(60)
+    end.touch()
+    eventually(lambda: one(supervisor, "worker").state == "failed")
+
+    assert "ended with exit code 2" in one(supervisor, "worker").note
+    assert ("degraded", "ready") == (supervisor.status().state, one(supervisor, "kafka").state)
+    assert supervisor.error is None
+    # Longer than any delay before a restart.
+    assert not threading.Event().wait(3 * FAST.delay_s_max)
+    assert "x" == starts.read_text()
 
 
 def test_parts_start_after_those_they_depend_on_and_end_before_them(

@@ -9,10 +9,10 @@ from tests.processors.pure import NO_PATTERNS, PureWorker, pure_contract
 
 from tradewire.core import SettingsError
 from tradewire.core.clock import NS_PER_MS
+from tradewire.processors.declared_work import source_topics, sources_of
 from tradewire.processors.duties import PROJECTIONS, Duties
 from tradewire.processors.patterns import ChangeWithin, Pattern, Patterns
 from tradewire.processors.tables import FILLS_TOPIC, PATTERNS_TOPIC, STEPS_TOPIC, TABLES
-from tradewire.processors.worker import source_topics, sources_of
 from tradewire.schemas import Event
 
 CONTRACT = pure_contract()

@@ -9,10 +9,10 @@ import pytest
 
 from tradewire.core import SettingsError, load_settings
 from tradewire.processors import SubscriptionInvalid, Subscriptions
+from tradewire.processors.declared_work import handled_topics, sources_of
 from tradewire.processors.duties import Duties
 from tradewire.processors.handler_targets import load_handlers
 from tradewire.processors.patterns import Patterns
-from tradewire.processors.worker import handled_topics, sources_of
 from tradewire.schemas import Catalogue, Contract
 
 MODULE = """

@@ -13,11 +13,11 @@ from tests.processors.workload import Workload
 from tests.waiting import wait_until
 
 from tradewire.processors.dead_letters import ORPHAN
+from tradewire.processors.declared_work import source_topics
 from tradewire.processors.orphans import Orphan, of_worker, recover
 from tradewire.processors.parking.facts import Request
 from tradewire.processors.parking.operating import Operator, Seen
 from tradewire.processors.tables import TABLES
-from tradewire.processors.worker import source_topics
 from tradewire.schemas import Event, encode_headers
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(500)]

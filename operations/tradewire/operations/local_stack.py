@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,13 +25,18 @@ from tradewire.operations.stack import (
     start_child,
 )
 from tradewire.operations.watching import WatchedPart
+from tradewire.processors.declared_work import EXIT_REFUSED, DeclaredWork
 from tradewire.processors.group_watch import GroupWatch
 from tradewire.processors.watchdog import Rules
+from tradewire.schemas import Contract
 
 _HOST = "127.0.0.1"
 # Where worker and sink show their metrics, unless settings say otherwise; an open port is also how they say "ready".
 WORKER_METRICS_PORT = 19101
 SINK_METRICS_PORT = 19102
+# How our processes, and Python's own refusal of arguments, say that a setting is wrong.
+_REFUSED = EXIT_REFUSED
+_CHECK_TIMEOUT_S = 60
 
 
 def _must_agree(settings: Settings) -> None:
@@ -50,6 +58,34 @@ def _must_agree(settings: Settings) -> None:
             f"registry.url is {settings.registry.url}, but local.registry_port is {local.registry_port}: "
             "change one of them"
         )
+
+
+def refuse_wrong_declarations(settings: Settings) -> None:
+    """Checks what the worker is told to do by files and handlers, before anything is started, deleted or made.
+
+    Modules of handlers are imported in a process of their own, which ends at once: a module that needs what does not
+    run yet is the worker's to refuse.
+
+    Raises:
+        DeclarationInvalid, SettingsError: a file of flows or patterns is wrong, or the worker would have nothing to do.
+        StackError: a handler cannot be had, or its types cannot be read; says what the worker would say.
+    """
+    contract = Contract.load(settings)
+    if not settings.worker.handlers:
+        DeclaredWork.check(settings, contract)
+        return
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        checked = subprocess.run(
+            [sys.executable, "-m", "tradewire.processors.declared_work"],
+            env={**os.environ, **environment_of(settings)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_TIMEOUT_S,
+            check=False,
+        )
+        if checked.returncode == EXIT_REFUSED:
+            raise StackError(checked.stderr.strip())
 
 
 def _archive_folder(settings: Settings) -> Path:
@@ -123,8 +159,7 @@ def local_parts(settings: Settings, *, on_progress: Callable[[str], None] | None
 
 
 def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
-    env = environment_of(settings)
-    clickhouse, gateway = settings.clickhouse, settings.gateway
+    env, clickhouse, gateway = environment_of(settings), settings.clickhouse, settings.gateway
     worker_port, sink_port = int(env["TRADEWIRE_WORKER__METRICS_PORT"]), int(env["TRADEWIRE_SINK__METRICS_PORT"])
     watch = GroupWatch(
         settings.kafka,
@@ -134,8 +169,8 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
     )
     watched = WatchedPart(watch, pending_port(_HOST, worker_port))
     engine_folder = settings.local.data_folder.absolute() / "clickhouse"
-    engine_arguments = ["--host", clickhouse.host, "--port", str(clickhouse.port), "--data", str(engine_folder)]
-    engine_arguments += ["--user", clickhouse.username]
+    address = ["--host", clickhouse.host, "--port", str(clickhouse.port)]
+    engine_arguments = [*address, "--data", str(engine_folder), "--user", clickhouse.username]
     return (
         Part(
             name="clickhouse",
@@ -143,6 +178,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
                           port=clickhouse.port, setting="clickhouse.port"),
             pending=pending_http(f"http://{clickhouse.host}:{clickhouse.port}/ping"),
             ports={"http": clickhouse.port},
+            refused_code=_REFUSED,
         ),
         command_part(
             "setup",
@@ -151,6 +187,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             env=env,
             depends_on=("kafka", "registry"),
             one_shot=True,
+            refused_code=_REFUSED,
             ready_timeout_s=120,
         ),
         Part(
@@ -161,6 +198,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             ended=watched.ended,
             depends_on=("setup",),
             ports={"metrics": worker_port},
+            refused_code=_REFUSED,
             hang_timeout_s=8.0,
         ),
         Part(
@@ -170,6 +208,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             pending=pending_port(_HOST, sink_port),
             depends_on=("setup", "clickhouse"),
             ports={"metrics": sink_port},
+            refused_code=_REFUSED,
         ),
         command_part(
             "retention",
@@ -177,6 +216,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             log_file=log_folder / "retention.log",
             env=env,
             depends_on=("setup", "clickhouse"),
+            refused_code=_REFUSED,
         ),
         Part(
             name="gateway",
@@ -185,6 +225,7 @@ def _python_parts(settings: Settings, log_folder: Path) -> tuple[Part, ...]:
             pending=pending_http(f"http://{gateway.host}:{gateway.port}/health/live"),
             depends_on=("setup", "clickhouse"),
             ports={"http": gateway.port},
+            refused_code=_REFUSED,
         ),
     )  # fmt: skip
 

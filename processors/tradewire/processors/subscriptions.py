@@ -165,6 +165,11 @@ class Subscriptions:
         """All event types that somebody handles."""
         return frozenset().union(*(subscription.types for subscription in self._held))
 
+    @property
+    def names(self) -> list[str]:
+        """What the handlers are called, in the order in which they were subscribed."""
+        return [subscription.name for subscription in self._held]
+
     def __len__(self) -> int:
         return len(self._held)
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -31,80 +31,26 @@ from tradewire.processors._faust_app import WorkerApp
 from tradewire.processors._faust_store import FaustStore, declare_table
 from tradewire.processors._outbox import Outbox
 from tradewire.processors._recovery import RecoveryWatch
-from tradewire.processors._worker_handlers import WorkerHandlers, topics_of
+from tradewire.processors._worker_handlers import WorkerHandlers
 from tradewire.processors._worker_parking import WorkerParking
 from tradewire.processors.data_folder import own_folder, with_cause
-from tradewire.processors.duties import Duties
-from tradewire.processors.flow_declarations import DeclaredFlows
+from tradewire.processors.declared_work import EXIT_REFUSED, OWN_SOURCES, DeclaredWork, sources_of
 from tradewire.processors.flow_notices import FLOW_TOPIC
 from tradewire.processors.folds import Folds
-from tradewire.processors.handler_targets import load_handlers
 from tradewire.processors.liveness import Progress
 from tradewire.processors.metrics import WorkerMetrics
 from tradewire.processors.parking.topics import parking_topics
-from tradewire.processors.patterns import Patterns
-from tradewire.processors.subscriptions import SubscriptionInvalid, Subscriptions
-from tradewire.processors.tables import (
-    FILLS_TOPIC,
-    PATTERNS_TOPIC,
-    STEPS_TOPIC,
-    TABLES,
-    Table,
-    refuse_unequal_partitions,
-)
+from tradewire.processors.tables import STEPS_TOPIC, TABLES, Table, refuse_unequal_partitions
 from tradewire.schemas import Contract, Topic, TopicAdmin, Topics
 
 _log = get_logger(__name__)
 
-EXIT_REFUSED: Final = 2
 EXIT_CRASHED: Final = 70
 STOP_TIMEOUT_S: Final = 20.0
 COMMIT_INTERVAL_S: Final = 0.5
 # Of the session: a worker that cannot write, or not finish, ends before another owns its partitions.
 CONFIRM_SHARE: Final = 0.8
 DRAIN_SHARE: Final = 0.5
-# Domains of the platform's own making: their records are no events to correlate.
-_DERIVED_DOMAINS: Final = frozenset({"flows", "flow", "patterns", "readmodel", "positions", "deadletter", "commands"})
-# What the worker writes for itself to read.
-_OWN_SOURCES: Final = (STEPS_TOPIC, FILLS_TOPIC, PATTERNS_TOPIC)
-
-
-def source_topics(topics: Topics) -> list[str]:
-    """The topics whose events the worker correlates: all that are declared but the derived ones."""
-    return sorted(topic.name for topic in topics.values() if topic.domain not in _DERIVED_DOMAINS)
-
-
-def sources_of(duties: Duties, patterns: Patterns, contract: Contract, handled: Collection[str] = ()) -> list[str]:
-    """The topics of events that a worker with these duties folds; it reads those of its handlers (``handled``) too.
-
-    Raises:
-        SettingsError: none, and none is handled: it would have nothing to do.
-    """
-    if duties.correlation:
-        return source_topics(contract.topics)
-    sources = sorted({contract.topic_of(type) for type in duties.data_types | patterns.types})
-    if not sources and not handled:
-        raise SettingsError(
-            "worker.projections is empty, worker.correlation off, no pattern declared, no handler named: nothing to do"
-        )
-    return sources
-
-
-def handled_topics(subscriptions: Subscriptions, contract: Contract) -> frozenset[str]:
-    """The topics of what handlers are subscribed to.
-
-    Raises:
-        SubscriptionInvalid: a worker keeps one as a table, or writes it for itself: Faust reads it for another purpose.
-    """
-    own = {*_OWN_SOURCES, *(table.topic for table in TABLES)}
-    for type in sorted(subscriptions.types):
-        if contract.topic_of(type) in own:
-            raise SubscriptionInvalid(
-                f"a pattern of a handler matches {type}, but {contract.topic_of(type)} is the worker's own, kept as a "
-                "table: name the domains (trading.*, market.*), or handle it with a Subscriber",
-                type=type,
-            )
-    return topics_of(subscriptions, contract)
 
 
 def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
@@ -120,7 +66,7 @@ def worker_topics(topics: Topics, group: str) -> dict[str, Topic]:
 
 
 def _written() -> list[str]:
-    return [*_OWN_SOURCES, FLOW_TOPIC, *(table.topic for table in TABLES)]
+    return [*OWN_SOURCES, FLOW_TOPIC, *(table.topic for table in TABLES)]
 
 
 def leave(reason: str, folder: Path | None = None) -> NoReturn:
@@ -137,30 +83,27 @@ def leave(reason: str, folder: Path | None = None) -> NoReturn:
 class Worker:
     """One worker, built from settings; ``run`` starts it and returns when it was told to stop."""
 
-    def __init__(self, settings: Settings, contract: Contract, instance_id: str, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, settings: Settings, contract: Contract, work: DeclaredWork, instance_id: str, metrics: WorkerMetrics
+    ) -> None:
         self._settings = settings
+        self._work = work
         self._metrics = metrics
         self._leave = partial(leave, folder=settings.worker.data_folder)
         self._progress = Progress(settings.worker.data_folder)
         self._instance_id = instance_id
         self._tables_folder = settings.worker.data_folder / "faust"
         group = settings.worker.group
-        patterns = Patterns.load(contract.catalogue, settings.worker.patterns_file)
-        duties = Duties.of(settings.worker.projections, correlation=settings.worker.correlation)
-        handled: frozenset[str] = frozenset()
-        subscriptions: Subscriptions | None = None
-        if settings.worker.handlers:
-            subscriptions = load_handlers(settings.worker.handlers, contract.catalogue)
-            handled = handled_topics(subscriptions, contract)
-        folded = sources_of(duties, patterns, contract, handled)
-        sources = sorted({*folded, *handled})
+        duties, patterns = work.duties, work.patterns
+        folded = sources_of(duties, patterns, contract, work.handled)
+        sources = sorted({*folded, *work.handled})
         kept = duties.tables(patterns)
         partitions = self._prepare_topics(contract.topics, sources, kept)
         folds = Folds(
             contract,
             source=f"tradewire.processors/{group}",
             candle_interval_ms=settings.worker.candle_interval_ms,
-            flows=DeclaredFlows.load(contract.catalogue, settings.worker.flows_file),
+            flows=work.flows,
             patterns=patterns,
             duties=duties,
             step_partitions=partitions[STEPS_TOPIC],
@@ -191,9 +134,11 @@ class Worker:
             metrics=metrics.parking,
         )
         self._handlers: WorkerHandlers | None = None
-        if subscriptions is not None:
-            apart = handled.difference(folded)
-            self._handlers = WorkerHandlers(settings, contract, subscriptions, sources, apart=apart, leave=self._leave)
+        if work.subscriptions is not None:
+            apart = work.handled.difference(folded)
+            self._handlers = WorkerHandlers(
+                settings, contract, work.subscriptions, sources, apart=apart, leave=self._leave
+            )
         self.app.engine = Engine(
             folds,
             self._outbox,
@@ -285,7 +230,7 @@ class Worker:
         await self.app.start()
         sweeper = asyncio.create_task(self.app.engine.sweep_forever())
         redriver = asyncio.create_task(self.app.engine.redrive_forever())
-        _log.info("worker runs", group=self._settings.worker.group)
+        _log.info("worker runs", group=self._settings.worker.group, **self._work.names)
         crashed = asyncio.create_task(self.app._crashed.wait())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([crashed, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -318,11 +263,15 @@ async def _main(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, loop)
+    contract = Contract.load(settings)
+    work = DeclaredWork.load(settings, contract)
     with own_folder(settings.worker.data_folder) as instance_id:
         metrics = WorkerMetrics()
+        worker = Worker(settings, contract, work, instance_id, metrics)
+        # Who supervises takes the open port for "ready": what can be refused at the start has been by then.
         if settings.worker.metrics_port is not None:
             start_http_server(settings.worker.metrics_port)
-        await Worker(settings, Contract.load(settings), instance_id, metrics).run(stop)
+        await worker.run(stop)
 
 
 def _on_signal(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

@@ -18,6 +18,7 @@ from tradewire.core.settings import Settings
 from tradewire.operations.commands.dlq import EXIT_WOULD_CHANGE, ByOption, GroupOption, JsonOption, YesOption
 from tradewire.operations.dead_letter_events import operator_name, orphan_requested, tell
 from tradewire.operations.letter_views import header_text, time_text
+from tradewire.processors.declared_work import source_topics
 from tradewire.processors.orphans import Orphan, Search, of_subscriber, of_worker, recover
 from tradewire.processors.parking.facts import Request
 from tradewire.processors.parking.operating import Operator
@@ -82,8 +83,6 @@ def _search(settings: Settings, operator: Operator, topics: list[str] | None, ho
             "worker.correlation is off: what this group has processed is in no flow, so orphans cannot be told",
             key="worker.correlation",
         )
-    from tradewire.processors.worker import source_topics  # needs Faust
-
     contract = Contract.load(settings)
     since_ms = time.time_ns() // 1_000_000 - int(hours * _HOUR_MS)
     wanted = topics or source_topics(contract.topics)

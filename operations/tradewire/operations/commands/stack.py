@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from tradewire.core import load_settings
-from tradewire.operations.local_stack import local_parts
+from tradewire.operations.local_stack import local_parts, refuse_wrong_declarations
 from tradewire.operations.stack import (
     Supervisor,
     live_table,
@@ -24,10 +24,13 @@ def up(
 ) -> None:
     """Starts Kafka, the schema registry, ClickHouse, the worker, the sink and the gateway, and keeps them running.
 
+    Flows, patterns and handlers of the worker are checked first: with a wrong one nothing is started.
+
     Ctrl-C stops them in order; a second one kills them. Data stay in local.data_folder for the next start.
     """
     settings = load_settings()
     console = Console()
+    refuse_wrong_declarations(settings)
     if reset:
         reset_data_folder(settings.local.data_folder)
     parts = local_parts(settings, on_progress=lambda said: console.print(said, style="dim"))

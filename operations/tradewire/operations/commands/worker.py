@@ -20,7 +20,7 @@ def worker(
     group: Annotated[str | None, typer.Option(help="the consumer group; worker.group if none")] = None,
     folder: Annotated[Path | None, typer.Option(help="the data folder; worker.data_folder if none")] = None,
     handlers_only: Annotated[
-        bool, typer.Option("--handlers-only", help="no read models and no flows: the handlers alone")
+        bool, typer.Option("--handlers-only", help="the handlers alone: no read models, no flows, no patterns")
     ] = False,
 ) -> None:
     """Runs a worker until SIGTERM or SIGINT. Modules are also looked for in the working folder.
@@ -37,7 +37,8 @@ def worker(
     if folder is not None:
         told["data_folder"] = folder
     if handlers_only:
-        told |= {"projections": (), "correlation": False}
+        # The files would be refused for a mistake in what is not run.
+        told |= {"projections": (), "correlation": False, "flows_file": None, "patterns_file": None}
     settings = load_settings(worker=told) if told else load_settings()
     sys.path.insert(0, str(Path.cwd()))
     raise typer.Exit(run_worker(settings))

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from tradewire.core import Settings, StackError, load_settings
 from tradewire.operations.demo.counting import PublishedCounts
 from tradewire.operations.demo.drain import wait_until_drained
-from tradewire.operations.local_stack import local_parts
+from tradewire.operations.local_stack import local_parts, refuse_wrong_declarations
 from tradewire.operations.stack import Supervisor, free_ports, live_table, reset_data_folder
-from tradewire.processors.worker import source_topics
+from tradewire.processors.declared_work import source_topics
 from tradewire.producers import Publisher
 from tradewire.producers.feeds import FeedProgress, FeedResult, LineFile, binance_trades, run_feed, simulate
 from tradewire.schemas import Contract
@@ -69,6 +69,7 @@ def running_stack(settings: Settings, console: Console) -> Iterator[Supervisor]:
     Raises:
         StackError: a part cannot start; quotes its log.
     """
+    refuse_wrong_declarations(settings)
     reset_data_folder(settings.local.data_folder)
     parts = local_parts(settings, on_progress=lambda said: console.print(said, style="dim"))
     with Supervisor(parts, data_folder=settings.local.data_folder) as supervisor:

@@ -38,3 +38,10 @@ class StackBusy(StackError):
 
 class PartFailed(StackError):
     """Raised when a part ended or did not become ready; quotes the tail of its log and the likely cause."""
+
+
+class PartRefused(PartFailed):
+    """Raised when a part ended with the exit code that says: starting it again will not help; quotes its log.
+
+    Operator: correct what the log names, a setting, a file or a topic; then start the stack again.
+    """

@@ -38,7 +38,7 @@ class Part:
     ``start`` returns a new child each time it is called, ``pending`` says what is missing until the part is ready (it
     may block a few seconds, and must not raise), ``ended`` is told the exit code of every child. A ``one_shot`` part
     is done when it ends with 0. The names in ``depends_on`` must be ready or done before the first start; a part does
-    not follow the restarts of those it depends on.
+    not follow the restarts of those it depends on. A part that ends with ``refused_code`` is not started again.
 
     Every ``check_every_s`` a ready part is asked for ``pending`` again: the answer shows in its status, and after
     ``hang_timeout_s`` without a good one (None: never) its process is killed and started again.
@@ -51,6 +51,7 @@ class Part:
     depends_on: tuple[str, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
     one_shot: bool = False
+    refused_code: int | None = None
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 20.0
     check_every_s: float = 5.0
@@ -68,6 +69,7 @@ def command_part(
     depends_on: Sequence[str] = (),
     ports: Mapping[str, int] | None = None,
     one_shot: bool = False,
+    refused_code: int | None = None,
     ready_timeout_s: float = 60.0,
     stop_timeout_s: float = 20.0,
     check_every_s: float = 5.0,
@@ -82,6 +84,7 @@ def command_part(
         depends_on=tuple(depends_on),
         ports=dict(ports or {}),
         one_shot=one_shot,
+        refused_code=refused_code,
         ready_timeout_s=ready_timeout_s,
         stop_timeout_s=stop_timeout_s,
         check_every_s=check_every_s,

@@ -16,7 +16,7 @@ from typing import Any, Self
 import structlog
 
 from tradewire.core.errors import StackError
-from tradewire.operations.stack._errors import PartFailed
+from tradewire.operations.stack._errors import PartFailed, PartRefused
 from tradewire.operations.stack._part import Part, PartStatus, Restarts, StackState, StackStatus, start_levels
 from tradewire.operations.stack._process import Child, exit_meaning, part_failed, wait_until_ready
 from tradewire.operations.stack._state import created_at, lock_data_folder, with_memory, write_status
@@ -45,8 +45,9 @@ class Supervisor:
 
     ``start`` returns at once; ``run`` is what a command calls: it blocks until Ctrl-C or a failure. A part that has
     never been ready and cannot start fails the stack (``error``); one that dies later is started again for ever, with
-    growing delays. All state is in memory and in ``stack.json`` of the data folder, which other terminals read. The
-    folder is locked from ``start`` to the end of ``stop``. An instance is used once.
+    growing delays. One that says by its exit code that another start will not help stays ``failed``, and fails the
+    stack if that has not been ready yet. All state is in memory and in ``stack.json`` of the data folder, which other
+    terminals read. The folder is locked from ``start`` to the end of ``stop``. An instance is used once.
     """
 
     def __init__(self, parts: Sequence[Part], *, data_folder: Path, restarts: Restarts | None = None) -> None:
@@ -187,6 +188,9 @@ class Supervisor:
             refused, error = self._run_once(slot)
             if error is None:
                 return
+            if isinstance(error, PartRefused):
+                self._fail(slot, error, alone=self._state in ("ready", "degraded"))
+                return
             now = time.monotonic()
             stable = slot.ready_since is not None and now - slot.ready_since > self._restarts.stable_s
             failures = 1 if stable else failures + 1
@@ -237,8 +241,11 @@ class Supervisor:
             failure = error
         if not self._ending.is_set():
             # One that hangs may still hear the polite word, and finish what it has begun.
-            part.ended(child.stop(min(_HUNG_STOP_S, part.stop_timeout_s)))
+            code = child.stop(min(_HUNG_STOP_S, part.stop_timeout_s))
+            part.ended(code)
             slot.child = None
+            if failure is not None and code == part.refused_code:
+                failure = PartRefused(failure.message, **failure.context)
         return False, failure
 
     def _watch_service(self, slot: _Slot, child: Child) -> None:
@@ -289,10 +296,11 @@ class Supervisor:
         slot = self._slots[name]
         return slot.ever_ready or slot.status.state == "done"
 
-    def _fail(self, slot: _Slot, error: StackError) -> None:
+    def _fail(self, slot: _Slot, error: StackError, *, alone: bool = False) -> None:
+        """Gives the part up, and the stack with it unless the part fails ``alone``."""
         _log.error("A part of the stack cannot start.", part=slot.part.name, error=error.message)
         with self._changed:
-            if self._error is None:
+            if self._error is None and not alone:
                 self._error = error
             self._set(slot, state="failed", pid=None, created=None, note=_summary(error))
 
