@@ -35,12 +35,24 @@ def test_the_code_of_the_readme_runs(code: str, settings: Settings, tmp_path: Pa
     assert done.stdout.startswith("Position(topic='trading.events'")
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    """Every page that is named is there."""
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+@pytest.mark.parametrize(
+    "page", [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Every page that is named is there, and has the heading that is."""
+    text = page.read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for file, heading in links:
+        target = page.parent / file if file else page
+        assert target.is_file(), file
+        if heading:
+            assert heading in headings(target.read_text()), f"{file}#{heading}"
 
-    assert links
-    assert [] == [link for link in links if not (REPO / link).is_file()]
+
+def headings(page: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_make_targets_of_the_readme_exist() -> None:
