@@ -13,8 +13,9 @@ from tradewire.core import get_logger
 from tradewire.core.errors import ClickHouseUnavailable
 from tradewire.core.failpoints import failpoint
 from tradewire.sinks import metrics
-from tradewire.sinks.container import Block, Malformed, Split, WriterKey, build_block, key_name, unreadable
+from tradewire.sinks.container import Block, Malformed, Split, WriterKey, build_block, group_name, key_name, unreadable
 from tradewire.sinks.dead_letters import DEAD_COLUMNS, DELETED_COLUMNS, PARKED, TABLE, build_dead, build_deleted
+from tradewire.sinks.mending import mend
 from tradewire.sinks.protocol import Intent
 from tradewire.sinks.records import RecordColumns
 from tradewire.sinks.store import BlockRefused, Store
@@ -83,18 +84,20 @@ class Job:
     finished: threading.Event = field(default_factory=threading.Event)
     done_groups: set[WriterKey] = field(default_factory=set)
     settled: bool = False
+    begun: bool = False
 
 
 def write(job: Job, store: Store) -> None:
     """Does every insert of the batch that is not done yet.
 
     The same batch is always the same inserts with the same tokens: after a failure or a crash, doing it again adds
-    nothing that is there already.
+    nothing that is there already. A batch that was tried before is then looked at, row by row (``mend``).
 
     Raises:
         ClickHouseUnavailable, BlockRefused: what was done stays done and is not done again for this job.
     """
     batch, intent, plan = job.batch, job.intent, job.plan
+    tried_before, job.begun = job.replayed or job.begun, True
     if job.replayed and not job.settled:
         store.settle(intent.token_prefix(batch.topic, batch.partition), wait_ms=_SETTLE_MS)
         job.settled = True
@@ -111,6 +114,8 @@ def write(job: Job, store: Store) -> None:
         _insert(store, TABLE, body, intent.token(batch.topic, batch.partition, "dead", rows), DEAD_COLUMNS)
         for malformed in plan.malformed:
             metrics.DEAD_LETTERS.labels(batch.topic, malformed.reason).inc()
+    if tried_before:
+        mend(job, store)
     metrics.ROWS.labels(batch.topic).inc(len(batch))
     metrics.BATCHES.labels(batch.topic).inc()
     failpoint("sink.after_insert")
@@ -137,13 +142,8 @@ def _write_group(job: Job, key: WriterKey, store: Store) -> list[Malformed]:
 
 def _insert_block(job: Job, key: WriterKey, block: Block, store: Store) -> None:
     if block.rows:
-        token = job.intent.token(job.batch.topic, job.batch.partition, _group_name(key), block.rows)
+        token = job.intent.token(job.batch.topic, job.batch.partition, group_name(key), block.rows)
         _insert(store, job.plan.targets[key].landing, block.body, token)
-
-
-def _group_name(key: WriterKey) -> int | str:
-    """Of one schema id there may be two inserts in a batch: of values with a frame and of values without."""
-    return key if isinstance(key, int) else f"header-{key_name(key)}"
 
 
 def _refused(batch: RecordColumns, indexes: Sequence[int], target: Target, store: Store) -> list[Malformed]:

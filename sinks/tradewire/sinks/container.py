@@ -62,6 +62,12 @@ def key_name(key: WriterKey) -> int | str:
     return key if isinstance(key, int) else key.schema_id if key.schema_id is not None else str(key.guid)
 
 
+def group_name(key: WriterKey) -> int | str:
+    """The records of one key in tokens: of one schema id there may be two inserts in a batch, of values with a frame
+    and of values without."""
+    return key if isinstance(key, int) else f"header-{key_name(key)}"
+
+
 @dataclass(slots=True)
 class Split:
     """A batch by the schema of its values; ``tombstones`` are the records without a value."""

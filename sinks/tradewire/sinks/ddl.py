@@ -233,13 +233,19 @@ def schema_statements(
         *_table_statements(at, stored, typed, present or {}, options),
         Statement(_create(f"{at}{stored.landing}", landing, "ENGINE = Null"), stored.landing),
     ]
-    views = {f"{stored.landing}_to_table": (stored.table, _table_select(stored, typed))}
-    if stored.topic is None:
-        views[f"{stored.landing}_to_events"] = ("events", _events_select(stored))
-    for name, (target, select) in views.items():
-        sql = f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}{name} TO {at}{target} AS SELECT {select} "
+    for table, select in feeds_of(stored, typed).items():
+        name = f"{stored.landing}_to_{'events' if table == 'events' else 'table'}"
+        sql = f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}{name} TO {at}{table} AS SELECT {select} "
         statements.append(Statement(f"{sql} FROM {at}{stored.landing}", name))
     return statements
+
+
+def feeds_of(stored: StoredSchema, typed: Sequence[TypedColumn]) -> Mapping[str, str]:
+    """The tables that the landing table of a schema fills, each with what its view selects."""
+    feeds = {stored.table: _table_select(stored, typed)}
+    if stored.topic is None:
+        feeds["events"] = _events_select(stored)
+    return feeds
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ DEAD_LETTERS: Final = Counter("tradewire_sink_dead_letters", "Records stored as 
 INTENTS_REPLAYED: Final = Counter(
     "tradewire_sink_intents_replayed", "Batches done again because their sink ended in the middle of them", ["topic"]
 )
+MENDED: Final = Counter(
+    "tradewire_sink_rows_mended", "Rows put in again: ClickHouse remembered the insert without its rows", ["topic"]
+)
 INSERT_SECONDS: Final = Histogram(
     "tradewire_sink_insert_seconds",
     "Time of one insert of one block",

@@ -165,6 +165,33 @@ class Store:
             return str(error)
         return None
 
+    def landing_of(self, landing: str, table: str, select: str) -> str:
+        """A landing table like another that fills ``table`` alone; made if it is not there.
+
+        Raises:
+            ClickHouseUnavailable: repeat it.
+        """
+        at, name = f"`{self.database}`.", f"{landing}_only_{'events' if table == 'events' else 'table'}"
+        self.command(f"CREATE TABLE IF NOT EXISTS {at}`{name}` AS {at}`{landing}`")
+        self.command(
+            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {at}`{name}_view` TO {at}`{table}` AS SELECT {select} "
+            f"FROM {at}`{name}`"
+        )
+        return name
+
+    def offsets_in(self, table: str, topic: str, partition: int, lo: int, hi: int) -> Sequence[int]:
+        """The offsets from ``lo`` to ``hi``, inclusive, that a table has rows of, repeats included.
+
+        Raises:
+            ClickHouseUnavailable.
+        """
+        sql = (
+            f"SELECT offset FROM `{self.database}`.`{table}` WHERE topic = {{topic:String}} "
+            "AND partition = {partition:Int32} AND offset BETWEEN {lo:Int64} AND {hi:Int64}"
+        )
+        found = self.query(sql, {"topic": topic, "partition": partition, "lo": lo, "hi": hi})
+        return [int(row[0]) for row in found]
+
     def keep_schema(self, key: int | UUID, type: str, version: int, text: str) -> None:
         """Archives a writer's schema beside the rows, by its id or its GUID; repeating it changes nothing.
 

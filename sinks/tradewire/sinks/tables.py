@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from tradewire.sinks.ddl import (
     TableOptions,
     alias_column,
     base_statements,
+    feeds_of,
     read_model_table,
     schema_statements,
     stored_schemas,
@@ -41,6 +42,8 @@ class Target:
 
     landing: str
     shape: RowShape
+    # The tables that the landing table fills, each with what its view selects.
+    feeds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ class Tables:
         shape = RowShape.of(
             name if isinstance(name, int) else 0, catalogued, schema, FRAME.size if isinstance(key, int) else 0
         )
-        target = self._targets[key] = Target(stored.landing, shape)
+        typed = typed_columns(stored, self._columns.get(stored.table))
+        target = self._targets[key] = Target(stored.landing, shape, feeds_of(stored, typed))
         return target
 
     def read_model(self, topic: str) -> str | None:
