@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ import chdb
 from tradewire.core.errors import StackError
 from tradewire.operations.clickhouse_server import configuration, errors
 from tradewire.operations.clickhouse_server.sql import quote_identifier, quote_string
-from tradewire.operations.clickhouse_server.unborn_parts import forget_unborn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,8 +188,6 @@ class Engine:
             os.chdir(scratch)
             self.temporary.mkdir(exist_ok=True)
             config_file = configuration.write(folder, query_log=query_log)
-            for part in forget_unborn(folder):
-                print(f"{part} was never stored: its insert may be sent again", file=sys.stderr, flush=True)
         except OSError as error:
             raise StackError(
                 f"The ClickHouse data folder {folder} cannot be written: {error}. Is its disk full, or does it "
