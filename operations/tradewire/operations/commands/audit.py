@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from tradewire.core import ClickHouseUnavailable, KafkaUnavailable, QueryError, RegistryUnavailable, load_settings
 from tradewire.core.settings import Settings
 from tradewire.operations.audit_metrics import write_metrics
+from tradewire.operations.consoles import stdout_console
 from tradewire.schemas import Contract, TopicAdmin
 from tradewire.sinks import sink_topics
 from tradewire.sinks.audit import Auditor, AuditRange, AuditReport, Gap, PartitionReport
@@ -83,7 +84,7 @@ def audit(
         json.dump(report.to_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        _show(report, Console())
+        _show(report, stdout_console())
     waiting = complete and any(found.gaps.get(Gap.NOT_STORED_YET) for found in report.partitions)
     raise typer.Exit(EXIT_EQUAL if report.equal and not waiting else EXIT_DIFFERS)
 

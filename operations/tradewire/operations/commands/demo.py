@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from tradewire.core import Settings, StackError, load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.demo import checks, questions, show
 from tradewire.operations.demo.replaying import replay_check
 from tradewire.operations.demo.run import Fed, Killer, demo_settings, feed, running_stack, wait_for_all
@@ -35,7 +36,7 @@ def demo(
     Exit code 1 when any two counts do not agree. Runs on free ports and data of its own beside a running stack.
     """
     began = time.monotonic()
-    console = Console()
+    console = stdout_console()
     settings = demo_settings(load_settings())
     with running_stack(settings, console) as supervisor:
         ready = time.monotonic()

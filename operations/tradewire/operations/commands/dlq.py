@@ -19,6 +19,7 @@ from tradewire.core import load_settings
 from tradewire.core.clock import NS_PER_MS, SystemClock
 from tradewire.core.errors import EventInvalid, ProcessingError
 from tradewire.core.settings import Settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.dead_letter_events import discarded, edited, key_text, operator_name, requested, tell
 from tradewire.operations.letter_views import (
     keys_table,
@@ -73,7 +74,7 @@ def list_keys(
     if as_json:
         print(json.dumps(seen_json(Seen(seen.group, {one.key: one for one in keys}, seen.settled)), indent=2))
         return
-    console = Console()
+    console = stdout_console()
     if not keys:
         console.print(f"Nothing is parked of group {operator.group}. {len(seen.settled)} letters are settled.")
         return
@@ -93,7 +94,7 @@ def show(position: PositionArgument, group: GroupOption = None, as_json: JsonOpt
     if as_json:
         print(json.dumps(letter_json(contract.codec, letter, seen), indent=2, default=str))
     else:
-        Console().print(letter_view(contract.codec, letter, seen))
+        stdout_console().print(letter_view(contract.codec, letter, seen))
 
 
 @dlq_app.command()

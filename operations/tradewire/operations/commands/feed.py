@@ -18,6 +18,7 @@ from rich.progress import TimeElapsedColumn as ElapsedColumn
 from rich.table import Table
 
 from tradewire.core import load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.producers import Publisher
 from tradewire.producers.errors import FeedError
 from tradewire.producers.feeds import (
@@ -188,7 +189,7 @@ def _conclude(result: FeedResult) -> None:
         table.add_row("malformed lines skipped", f"{result.skipped:,}")
     if result.unknown:
         table.add_row("NOT CONFIRMED", f"{result.unknown:,}")
-    console = Console()
+    console = stdout_console()
     console.print(table)
     console.print(f"{result.seconds:.1f} s, {result.rate_per_s:,.0f} events/s")
     for problem in result.problems[:10]:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tradewire.core import load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.schemas import Contract
 from tradewire.schemas.headers import format_time_ns, parse_time_ns
 from tradewire.sinks.complete import CompleteUpTo, complete_line
@@ -76,12 +77,12 @@ def events(
     if as_json:
         print_json(found.complete, events=list(map(dataclasses.asdict, page.events)), cursor=page.cursor)
         return
-    table = Table("time", "type", "aggregate", "data", "at")
+    table = Table(*(Column(name, overflow="fold") for name in ("time", "type", "aggregate", "data", "at")))
     for event in page.events:
         at = f"{event.topic}[{event.partition}]@{event.offset}".replace("[", "\\[")
         data = json.dumps(event.payload, ensure_ascii=False).replace("[", "\\[")
         table.add_row(format_time_ns(event.time_ns), event.type, event.subject, data, at)
-    Console().print(table)
+    stdout_console().print(table)
     notes = Console(stderr=True, soft_wrap=True)
     if page.cursor is not None:
         notes.print(f"more: --cursor {page.cursor}", highlight=False)
@@ -122,7 +123,7 @@ def stats(
     if as_json:
         print_json(found.complete, rows=rows, cursor=more)
         return
-    Console().print(_table(rows))
+    stdout_console().print(_table(rows))
     notes = Console(stderr=True, soft_wrap=True)
     if more is not None:
         notes.print(f"more: --cursor {more}", highlight=False)
@@ -137,7 +138,7 @@ def complete(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    Console().print(_table([dataclasses.asdict(at) | {"behind": at.behind} for at in found.partitions]))
+    stdout_console().print(_table([dataclasses.asdict(at) | {"behind": at.behind} for at in found.partitions]))
     say_complete(found, Console(stderr=True, soft_wrap=True))
 
 
@@ -158,7 +159,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else ["nothing"]
     for name in names:
         number = bool(rows) and isinstance(rows[0][name], int | float)
-        table.add_column(name, justify="right" if number else "left")
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(name, row[name]) for name in names))
     return table

@@ -16,6 +16,7 @@ from tradewire.core import load_settings
 from tradewire.core.errors import SettingsError
 from tradewire.core.settings import Settings
 from tradewire.operations.commands.dlq import EXIT_WOULD_CHANGE, ByOption, GroupOption, JsonOption, YesOption
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.dead_letter_events import operator_name, orphan_requested, tell
 from tradewire.operations.letter_views import header_text, time_text
 from tradewire.processors.declared_work import source_topics
@@ -57,7 +58,7 @@ def orphans(
     found = [orphan for orphan in search.orphans if orphan.sure or not only_sure]
     if as_json:
         print(json.dumps(_json(search, found), indent=2))
-    console = Console(stderr=as_json)
+    console = stdout_console(stderr=as_json)
     if not as_json:
         _say(console, search, found)
     if not found:

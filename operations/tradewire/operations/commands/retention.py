@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from tradewire.core import load_settings
 from tradewire.core.clock import NS_PER_MS
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.retention_events import publish_cleanups
 from tradewire.schemas import Contract
 from tradewire.schemas.headers import format_time_ns
@@ -26,7 +27,7 @@ def plan() -> None:
     with Retention(settings, Contract.load(settings)) as retention:
         due = retention.plan()
         unfinished, untold = retention.ledger.unfinished(), retention.ledger.untold()
-    console = Console()
+    console = stdout_console()
     if unfinished:
         console.print(f"a run ended in the middle of {len(unfinished)} deletions; `run` finishes them first")
     if untold:
@@ -50,7 +51,7 @@ def run() -> None:
         done = retention.run()
         publish_cleanups(settings, contract, done, manual=True)
         retention.told(done)
-    console = Console()
+    console = stdout_console()
     console.print(_done_table(done) if done else "Nothing was due.")
     for cleaned in done:
         if cleaned.error is not None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tradewire.core import SchemaFileError, Settings, TradewireError, load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.schema_releases import RevisionUnreadable, released_at, repository_of
 from tradewire.schemas import Catalogue, EventSchema, Topics
 from tradewire.schemas.catalogue import BUILT_IN_FOLDER
@@ -70,7 +71,7 @@ def check(
         typer.echo(json.dumps(answer | {"findings": [finding.as_json() for finding in findings]}, indent=2))
     else:
         show_findings(findings)
-        Console(soft_wrap=True).print(_summary(compared, errors, findings, wanted))
+        stdout_console(soft_wrap=True).print(_summary(compared, errors, findings, wanted))
     raise typer.Exit(INCOMPATIBLE if errors else COMPATIBLE)
 
 
@@ -86,7 +87,7 @@ def _summary(
 
 def show_findings(findings: Sequence[CatalogueFinding]) -> None:
     """File, field, rule, why and fix of each, on stdout."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = stdout_console(soft_wrap=True, highlight=False)
     for item in findings:
         colour = "red" if item.severity is Severity.ERROR else "yellow"
         field = f" field [bold]{escape(item.field)}[/]" if item.field else ""

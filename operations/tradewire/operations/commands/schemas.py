@@ -15,6 +15,7 @@ from tradewire.core import SettingsError, TradewireError, load_settings
 from tradewire.core.settings import RegistrySettings
 from tradewire.operations.commands.contract_files import docs, generate_types
 from tradewire.operations.commands.schema_check import check, show_findings
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.schema_releases import released_at
 from tradewire.schemas import Catalogue, EventType, Topics, full_name
 from tradewire.schemas.archive_sync import fill_archive, read_registry, restore, verify_archive
@@ -65,7 +66,7 @@ def list_types(
     for row in rows:
         versions = ", ".join(name if at is None else f"{name} ({at})" for name, at in row["versions"].items())
         table.add_row(row["type"], versions, row["topic"], row["record"], escape(row["doc"]))
-    Console().print(table)
+    stdout_console().print(table)
     if problem:
         Console(stderr=True, soft_wrap=True).print(f"without ids: {escape(problem)}")
 
@@ -138,7 +139,7 @@ def diff(
         }
         typer.echo(json.dumps(answer, indent=2))
         return
-    console = Console()
+    console = stdout_console()
     console.print(f"[bold]{type}[/] {escape(old_name)} → v{new.version}")
     if not changes:
         console.print("no difference")
@@ -208,7 +209,7 @@ def register(
     table = Table("schema", "id", "")
     for item in items:
         table.add_row(item.title, str(item.id), "new" if item.is_new else "")
-    Console().print(table)
+    stdout_console().print(table)
     new = sum(item.is_new for item in items)
     typer.echo(f"{new} registered, {len(items) - new} were there", err=True)
 
@@ -242,7 +243,7 @@ def archive(
         schemas = [schema for type in _catalogue().values() for schema in type.versions]
         problems = verify_archive(place, versions, schemas)
         for problem in problems:
-            Console(soft_wrap=True).print(f"[red]{escape(problem.what)}[/]\n  fix: {escape(problem.fix)}")
+            stdout_console(soft_wrap=True).print(f"[red]{escape(problem.what)}[/]\n  fix: {escape(problem.fix)}")
         typer.echo(f"{place}: {len(problems)} difference(s) with {settings.registry.url} and the catalogue")
         raise typer.Exit(1 if problems else 0)
     report = fill_archive(place, versions)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from tradewire.core import Settings, load_settings
 from tradewire.operations.commands.contract_files import write_files
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.settings_page import MARK, sections, settings_of, settings_page, shown
 
 
@@ -30,7 +30,7 @@ def settings(
     if section is not None and section not in known:
         raise typer.BadParameter(f"no section {section}; there are {', '.join(known)}")
     wanted = [section] if section is not None else list(known)
-    Console(soft_wrap=True).print(_table(load_settings(), wanted))
+    stdout_console(soft_wrap=True).print(_table(load_settings(), wanted))
 
 
 def _table(found: Settings, wanted: list[str]) -> Table:

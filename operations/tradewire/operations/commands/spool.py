@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from tradewire.core import Settings, SettingsError, TradewireError, load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.producers import Publisher, SpooledEvent, SpoolFolder
 from tradewire.schemas import Contract
 
@@ -40,7 +40,7 @@ def list_events(
         for event in events:
             typer.echo(json.dumps(_as_json(event)))
     else:
-        console = Console()
+        console = stdout_console()
         if events:
             console.print(_table(events[:limit]))
         if len(events) > limit:
@@ -150,7 +150,7 @@ def _chosen(
 
 def _confirmed(events: Sequence[SpooledEvent], what: str, yes: bool) -> bool:
     if not yes and events:
-        Console().print(_table(events))
+        stdout_console().print(_table(events))
     if not yes or not events:
         typer.echo(f"{len(events):,} events {what}" + ("; --yes does it" if events else ""))
     return yes and bool(events)

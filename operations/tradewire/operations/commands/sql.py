@@ -13,6 +13,7 @@ from rich.text import Text
 from tradewire.core import load_settings
 from tradewire.core.errors import QueryError
 from tradewire.operations.commands.query import say_complete
+from tradewire.operations.consoles import stdout_console
 from tradewire.sinks.history import History
 from tradewire.sinks.stored_history import Answer
 
@@ -50,7 +51,7 @@ def sql(
                 complete = text.complete
             else:
                 found = history.sql(question, rows_max=rows, **limits)
-                Console().print(_table(found.answer))
+                stdout_console().print(_table(found.answer))
                 if found.answer.truncated:
                     notes.print(f"only the first {rows:,} rows are shown; see --rows-max")
                 complete = found.complete
@@ -66,7 +67,8 @@ def _table(answer: Answer) -> Table:
     table = Table()
     numbers = ("Int", "UInt", "Float", "Decimal")
     for name, type in zip(answer.columns, answer.types, strict=True):
-        table.add_column(name, justify="right" if type.removeprefix("Nullable(").startswith(numbers) else "left")
+        right = type.removeprefix("Nullable(").startswith(numbers)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in answer.rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
     return table

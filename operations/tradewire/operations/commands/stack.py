@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
 from tradewire.core import load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.local_stack import local_parts, refuse_wrong_declarations
 from tradewire.operations.stack import (
     Supervisor,
@@ -29,7 +29,7 @@ def up(
     Ctrl-C stops them in order; a second one kills them. Data stay in local.data_folder for the next start.
     """
     settings = load_settings()
-    console = Console()
+    console = stdout_console()
     refuse_wrong_declarations(settings)
     if reset:
         reset_data_folder(settings.local.data_folder)
@@ -44,7 +44,7 @@ def down(
 ) -> None:
     """Stops the stack that runs in another terminal."""
     folder = load_settings().local.data_folder
-    console = Console()
+    console = stdout_console()
     stopped = stop_running(folder, kill=kill)
     console.print("The stack is stopped." if stopped else f"No stack was running in {folder}.")
     if reset:
@@ -56,7 +56,7 @@ def status() -> None:
     """Shows the parts of the stack once. Exit code 0 when all are ready, 3 when not or when none runs."""
     folder = load_settings().local.data_folder
     found = read_status(folder)
-    console = Console()
+    console = stdout_console()
     if found is None:
         console.print(f"No stack has run in {folder}; `tradewire up` starts one.")
         raise typer.Exit(EXIT_NOT_RUNNING)

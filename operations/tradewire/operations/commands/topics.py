@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tradewire.core import load_settings
+from tradewire.operations.consoles import stdout_console
 from tradewire.schemas import TopicAdmin, TopicChange, Topics
 
 topics_app = typer.Typer(no_args_is_help=True)
@@ -20,7 +20,7 @@ def list_topics() -> None:
         days = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms / 86_400_000:g} days"
         retention = "newest per key" if topic.cleanup == "compact" else days
         table.add_row(topic.name, topic.domain, str(topic.partitions), topic.cleanup, retention, topic.key)
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @topics_app.command()
@@ -47,7 +47,7 @@ def _plan() -> tuple[TopicAdmin, list[TopicChange]]:
 
 
 def _show(changes: list[TopicChange]) -> None:
-    console = Console()
+    console = stdout_console()
     if not changes:
         console.print("The broker has every declared topic as declared.")
         return

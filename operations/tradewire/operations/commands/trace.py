@@ -15,6 +15,7 @@ from tradewire.core.clock import SystemClock
 from tradewire.core.errors import ClickHouseUnavailable, KafkaUnavailable, QueryError
 from tradewire.core.settings import Settings
 from tradewire.operations.commands.query import AsJson, print_json, say_complete
+from tradewire.operations.consoles import stdout_console
 from tradewire.operations.waterfall import span, waterfall
 from tradewire.processors import At, Flow, Step, add_step
 from tradewire.processors.flow_declarations import DeclaredFlows
@@ -78,7 +79,7 @@ def trace(
     if as_json:
         print_json(None if of_state else complete, flow=_plain(flow), source=source)
         return
-    Console(soft_wrap=False).print(waterfall(flow, now_ns=SystemClock().now_ns(), source=source))
+    stdout_console().print(waterfall(flow, now_ns=SystemClock().now_ns(), source=source))
     notes = Console(stderr=True, soft_wrap=True)
     if of_state:
         notes.print("complete up to: what the worker had written of this flow when it was read", highlight=False)
@@ -97,7 +98,7 @@ def flows(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.complete, runs=_named(_RUN_COLUMNS, runs), hops=_named(_HOP_COLUMNS, hops))
         return
-    console = Console()
+    console = stdout_console()
     if runs:
         console.print(_runs_table(runs))
         console.print(_hops_table(hops))
