@@ -62,8 +62,29 @@ def test_a_users_file_adds_replaces_and_switches_off(tmp_path: Path) -> None:
         ),
         ("begins: trading.order.created, steps: [{ name: A, any_of: [trading.order.filled] }]", "steps.0.name: "),
         (f"begins: trading.order.filled, {ONE_STEP}", "steps.done: trading.order.filled is under begins already"),
-        (f"begins: trading.order.created, {ONE_STEP}, fail: [trading.order.rejected]", "fail: Extra inputs"),
-        (f"begins: trading.order.created, {ONE_STEP}, per: account", "per: "),
+        (
+            f"begins: trading.order.created, {ONE_STEP}, fail: [trading.order.rejected]",
+            "fail: is not a key here; did you mean fails?",
+        ),
+        (f"begins: trading.order.created, {ONE_STEP}, per: account", "per: 'account' is not one of 'subject' or "),
+        (
+            f"begin: trading.order.created, {ONE_STEP}",
+            "begin: is not a key here; did you mean begins? the keys are begins, per, steps, fails, enabled",
+        ),
+        (f"{ONE_STEP}", "begins: is missing"),
+        (
+            "begins: trading.order.created, steps: [{ name: a, anyof: [trading.order.filled] }]",
+            "steps.0.anyof: is not a key here; did you mean any_of? the keys are name, any_of, within",
+        ),
+        (
+            "begins: trading.order.created, steps: [{ name: a, any_of: trading.order.filled }]",
+            "steps.0.any_of: is a list: write [trading.order.filled]",
+        ),
+        (
+            "begins: trading.order.created, steps: [{ name: a, any_of: ['trading.order.a*'] }]",
+            "steps.a: trading.order.a*: wildcards are not taken here; write "
+            "[trading.order.accepted, trading.order.amended]",
+        ),
         (
             "begins: trading.order.created, steps: "
             "[{ name: a, any_of: [trading.order.filled] }, { name: a, any_of: [trading.order.accepted] }]",
@@ -77,6 +98,19 @@ def test_a_mistake_is_told_with_file_flow_and_field(tmp_path: Path, entry: str, 
     assert f"{tmp_path / 'mine.yaml'}: flows.mine: {said}" in str(refused.value)
 
 
+def test_a_key_that_is_misspelt_is_told_once(tmp_path: Path) -> None:
+    """Not as one that is missing and one too many."""
+    with pytest.raises(DeclarationInvalid) as refused:
+        load(tmp_path, f"flows:\n  mine: {{ begin: trading.order.created, {ONE_STEP} }}\n")
+    assert "missing" not in str(refused.value)
+
+
+def test_to_switch_off_what_is_not_ours_names_ours(tmp_path: Path) -> None:
+    """A misspelt name would leave the flow on."""
+    with pytest.raises(DeclarationInvalid, match=r"flows\.ordr: .* there is no 'ordr' among them \(order, setup\)"):
+        load(tmp_path, "flows:\n  ordr: { enabled: false }\n")
+
+
 @pytest.mark.parametrize("text", ["flow: {}", "- a", "flows: [a]", "flows: {1: {}}", "{", "flows: {a: 1}"])
 def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(DeclarationInvalid, match=r"mine\.yaml"):
@@ -84,8 +118,12 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationInvalid, match=r"nowhere\.yaml"):
-        DeclaredFlows.load(CATALOGUE, tmp_path / "nowhere.yaml")
+    with pytest.raises(DeclarationInvalid) as refused:
+        DeclaredFlows.load(CATALOGUE, Path("nowhere.yaml"))
+    assert str(refused.value) == (
+        "nowhere.yaml: there is no such file; the setting worker.flows_file names it, and the working folder is "
+        f"{Path.cwd()}"
+    )
 
 
 @given(st.integers(1, 3_650 * 86_400_000_000_000))

@@ -260,7 +260,26 @@ def test_ours_are_three_risk_alerts_and_a_price_move() -> None:
         ("count: 3, change: 1, of: [risk.alert.raised]", "found count and change"),
         ("count: 3", "of: the event types"),
         ("count: 1, of: [risk.alert.raised]", "count: "),
-        ("count: 3, of: [risk.alert.raisd]", "types: 'risk.alert.raisd' is not an event type"),
+        ("count: 3, of: [risk.alert.raisd]", "of: 'risk.alert.raisd' is not an event type"),
+        (
+            "count: 3, of: [trading.order.*]",
+            "of: trading.order.*: wildcards are not taken here; write [trading.order.a",
+        ),
+        ("sequence: [[risk.alert.raised], [risk.alert.raisd]]", "sequence.1: 'risk.alert.raisd' is not an event type"),
+        (
+            "absence: { after: [risk.alert.raised], missing: [a.b.c] }",
+            "absence.missing: 'a.b.c' is not an event type",
+        ),
+        (
+            "absence: { afte: [risk.alert.raised], missing: [risk.alert.raised] }",
+            "absence.afte: is not a key here; did you mean after? the keys are after, missing",
+        ),
+        ("counts: 3, of: [risk.alert.raised]", "counts: is not a key here; did you mean count? the keys are count, "),
+        ("count: three, of: [risk.alert.raised]", "count: 'three' is not a whole number"),
+        (
+            "change: 5%, of: [market.trade.reported], value: price",
+            "change: '5%' is not a number: write 0.05",
+        ),
         ("count: 3, of: [risk.alert.raised], per: acount", "per: risk.alert.raised has no field acount"),
         ("change: 0.1, of: [market.trade.reported]", "value: the field that change watches"),
         ("change: 0.1, of: [market.trade.reported], value: symbol", "value: symbol of market.trade.reported is not"),

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
@@ -117,7 +117,8 @@ class _Pattern(BaseModel):
 
 def _pattern(name: str, entry: _Pattern, catalogue: Catalogue) -> Pattern:
     rule = _rule(entry)
-    known_types(catalogue, "types", tuple(sorted(rule.types)))
+    for key, types in _named(entry):
+        known_types(catalogue, key, types)
     for type in sorted(rule.types):
         fields = _fields(catalogue, type)
         for field, wanted in (("per", None if entry.per == KEY else entry.per), ("value", entry.value)):
@@ -132,6 +133,16 @@ def _pattern(name: str, entry: _Pattern, catalogue: Catalogue) -> Pattern:
     return Pattern(
         name, rule, entry.within, entry.lateness, entry.per, entry.value, entry.raises, entry.severity, in_place
     )
+
+
+def _named(entry: _Pattern) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The event types of an entry under the keys of the file that name them."""
+    yield "of", tuple(entry.of)
+    for place, step in enumerate(entry.sequence or ()):
+        yield f"sequence.{place}", tuple(step)
+    if entry.absence is not None:
+        yield "absence.after", tuple(entry.absence.after)
+        yield "absence.missing", tuple(entry.absence.missing)
 
 
 def _rule(entry: _Pattern) -> Rule:
