@@ -49,8 +49,9 @@ _COMMANDS = {
     "worker": ("tradewire.operations.commands.worker", "worker", "Run a worker: read models, flows, handlers."),
 }
 _EXTRA_OF = {
-    "faust": "processors", "rocksdict": "processors", "clickhouse_connect": "sinks", "xxhash": "sinks",
-    "fastapi": "gateway", "uvicorn": "gateway", "chdb": "local", "aiohttp": "local", "psutil": "local",
+    "faust": "processors", "rocksdict": "processors", "uvloop": "processors", "mode": "processors",
+    "aiokafka": "processors", "clickhouse_connect": "sinks", "xxhash": "sinks", "fastapi": "gateway",
+    "uvicorn": "gateway", "chdb": "local", "aiohttp": "local", "psutil": "local",
 }  # fmt: skip
 
 
@@ -95,7 +96,10 @@ def main(arguments: list[str] | None = None) -> None:
         extra = _EXTRA_OF.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        errors.print(f"[bold red]error:[/] this command needs {error.name}: pip install 'tradewire\\[{extra}]'")
+        errors.print(
+            f"[bold red]error:[/] this command needs {error.name}: install tradewire with the extra {extra}, "
+            f"pip install '<checkout>\\[{extra}]'"
+        )
         sys.exit(EXIT_FAILED)
 
 
