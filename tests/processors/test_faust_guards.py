@@ -111,6 +111,11 @@ async def test_the_consumer_reads_committed_records_as_a_static_member_and_commi
     consumer._closed = True
 
 
+def test_an_assignment_is_not_bound_to_the_host_that_it_was_made_for() -> None:
+    """F16. Faust asserts the URL of an assignment, by default of its host: a data folder that moves would stand."""
+    assert "http://instance" == str(worker_app().conf.canonical_url)
+
+
 def test_no_faust_window_agent_or_stream_is_used() -> None:
     """F3, F4, F14, F16, F19: what is not used has no faults. Windows and deadlines are data of ours."""
     uses = re.compile(r"\.(agent|stream|take|tumbling|hopping|GlobalTable|send_soon|send)\(|\bsink=")

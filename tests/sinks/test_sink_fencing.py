@@ -13,6 +13,7 @@ from tests.sinks.arena import Arena
 from tests.waiting import wait_until
 
 from tradewire.core.errors import SinkError
+from tradewire.sinks import Sink
 from tradewire.sinks.positions import SinkPositions
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
@@ -47,6 +48,17 @@ def test_a_sink_whose_name_is_taken_ends_with_an_error(arena: Arena) -> None:
     assert not any(thread.is_alive() for thread in older._inserter._threads)
     assert arena.expected() == arena.stored()
     assert set(behind(arena).values()) == {0}
+
+
+def test_the_name_under_which_a_sink_joins_is_of_its_id_and_its_topics(arena: Arena) -> None:
+    """Under its former name a sink that knows one topic more would never be given that topic."""
+
+    def name(topics: list[str], instance_id: str | None = "same") -> str | None:
+        sink = Sink(arena.settings, arena.contract, topics=topics, instance_id=instance_id)
+        return sink._consumer_config.get("group.instance.id")
+
+    assert name(["a", "b"]) == name(["b", "a"]) != name(["a", "b", "c"])
+    assert name(["a"], None) is None
 
 
 def test_a_zombie_whose_name_is_taken_cannot_commit_what_it_inserted_and_exits(arena: Arena) -> None:

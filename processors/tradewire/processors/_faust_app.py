@@ -315,7 +315,9 @@ class WorkerApp(faust.App):
         self.instance_id = instance_id
         self.drain_timeout_s = drain_timeout_s
         self.on_committed = on_committed
-        super().__init__(*args, **kwargs)
+        # Faust refuses an assignment that was made for another URL than its own, by default that of its host: a static
+        # member that comes back on another host, and gets what it had, would stand for ever.
+        super().__init__(*args, canonical_url=f"http://{instance_id}", **kwargs)
 
     @property
     def is_recovering(self) -> bool:

@@ -114,9 +114,9 @@ class OwnedPartition:
         self._ledger.forget()
 
 
-def consumer_config(settings: Settings, group: str, instance_id: str | None) -> dict[str, Any]:
+def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
     limits = settings.subscriber
-    config: dict[str, Any] = {
+    return {
         **settings.kafka.client_config(),
         "group.id": group,
         "enable.auto.commit": False,
@@ -137,9 +137,6 @@ def consumer_config(settings: Settings, group: str, instance_id: str | None) -> 
         # A partition whose queue was full is asked for again soon after it has room; the default is a second.
         "fetch.queue.backoff.ms": 20,
     }
-    if instance_id is not None:
-        config["group.instance.id"] = instance_id
-    return config
 
 
 def begins(

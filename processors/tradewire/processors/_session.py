@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tradewire.core.errors import KafkaUnavailable, ProcessingError
 from tradewire.core.failpoints import failpoint
 from tradewire.core.logs import get_logger
+from tradewire.core.membership import static_config
 from tradewire.core.settings import Settings
 from tradewire.processors._lanes import HandlerLoop, Lanes
 from tradewire.processors._partitions import ConsumedRecord, OwnedPartition, Place, begins, consumer_config, gone
@@ -78,12 +79,16 @@ class Session:
         )
         self._desk = Desk(self._handling, lot, member.metrics, member.group)
         self._lanes: Lanes[Unit, Work] = Lanes(self._limits.concurrency, self._work, member.group)
+        self._joined_version = member.subscriptions.version
+        self._topics = self._subscribed()
         self._consumer = Consumer(
-            consumer_config(member.settings, member.group, member.instance_id) | {"on_commit": self._on_commit},
+            {
+                **consumer_config(member.settings, member.group),
+                **static_config(member.instance_id, self._topics),
+                "on_commit": self._on_commit,
+            },
             logger=None,
         )
-        self._topics: frozenset[str] = frozenset()
-        self._joined_version = -1
         self.owned: dict[Place, OwnedPartition] = {}
         # Kept over rebalances: a partition that comes back finds what this process has done of it.
         self._windows: dict[Place, DedupeWindow] = {}
@@ -96,6 +101,7 @@ class Session:
         """Until the member is told to stop, or cannot go on; then what is done is committed and the group is left."""
         self._lanes.start()
         try:
+            self._subscribe()
             while not self._member.stopping.is_set():
                 self._turn()
         finally:
@@ -128,14 +134,24 @@ class Session:
         version = self._member.subscriptions.version
         if version == self._joined_version:
             return
+        # A static member joins with the topics of its name: those that come later count as a change of a live member.
+        if self._topics and self._member.instance_id is not None and not self._consumer.memberid():
+            return
         self._joined_version = version
-        topics = self._topics | {self._member.contract.topic_of(type) for type in self._member.subscriptions.types}
+        topics = self._topics | self._subscribed()
         if topics != self._topics:
             self._topics = topics
-            self._consumer.subscribe(
-                sorted(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
-            _log.info("subscribed", group=self._group, topics=sorted(topics))
+            self._subscribe()
+
+    def _subscribed(self) -> frozenset[str]:
+        return frozenset(self._member.contract.topic_of(type) for type in self._member.subscriptions.types)
+
+    def _subscribe(self) -> None:
+        if not self._topics:
+            return
+        topics = sorted(self._topics)
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        _log.info("subscribed", group=self._group, topics=topics)
 
     def _take(self, messages: Iterable[Any]) -> None:
         fed: list[tuple[Unit, Work]] = []

@@ -28,10 +28,10 @@ class DataFolderFull(ProcessingError):
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[str]:
-    """Makes the data folder this process's own and yields the name under which it is a member of its group.
+    """Makes the data folder this process's own and yields the instance id with which it is a member of its group.
 
-    The name stays with the folder: a restart takes the place of the process before it, without waiting for its session
-    to end.
+    The id stays with the folder: a restart with the same topics takes the place of the process before it, without
+    waiting for its session to end (``core.membership.static_name``).
 
     Raises:
         SettingsError: another worker has the folder, or it cannot be used.

@@ -74,7 +74,9 @@ class Subscriber:
     ) -> None:
         """``handlers`` are what ``subscribe`` has marked: functions, objects, modules. Does not talk to Kafka yet.
 
-        ``instance_id`` names a static member (KIP-345): it comes back to its partitions at once after a restart.
+        ``instance_id`` names a static member (KIP-345): it comes back to its partitions at once after a restart. It
+        joins as ``static_name(instance_id, topics)`` of the topics that its handlers need at the start: with other
+        topics it comes as another member, and gets partitions when the session of the one before has ended.
         ``before_commit`` is called before each commit, on the polling thread, after the work that is to be committed: a
         publisher's ``flush``, so that nothing is acknowledged before what its handlers published is settled. If it
         returns anything but None, False or 0 the commit is put off; what it raises ends the subscriber.

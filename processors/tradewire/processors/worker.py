@@ -25,6 +25,7 @@ from prometheus_client import start_http_server
 
 from tradewire.core.errors import ProcessingError, SettingsError, TradewireError
 from tradewire.core.logs import configure_logs, get_logger
+from tradewire.core.membership import static_name
 from tradewire.core.settings import Settings, load_settings
 from tradewire.processors._engine import Engine
 from tradewire.processors._faust_app import WorkerApp
@@ -91,7 +92,6 @@ class Worker:
         self._metrics = metrics
         self._leave = partial(leave, folder=settings.worker.data_folder)
         self._progress = Progress(settings.worker.data_folder)
-        self._instance_id = instance_id
         self._tables_folder = settings.worker.data_folder / "faust"
         group = settings.worker.group
         duties, patterns = work.duties, work.patterns
@@ -110,9 +110,11 @@ class Worker:
             on_notice=metrics.notice,
             on_match=metrics.match,
         )
-        self.app = self._new_app(instance_id)
-        tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in kept}
         self._reads = (*sources, *duties.own_sources(patterns))
+        # Faust subscribes to both, and hands out the tables' topics with the others.
+        self._instance_id = static_name(instance_id, [*self._reads, *(table.topic for table in kept)])
+        self.app = self._new_app(self._instance_id)
+        tables = {table.name: declare_table(self.app, table, partitions[table.topic]) for table in kept}
         for name in self._reads:
             self.app.topics.add(
                 self.app.topic(

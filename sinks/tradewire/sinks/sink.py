@@ -19,6 +19,7 @@ from tradewire.core.errors import (
     UnknownSchemaId,
 )
 from tradewire.core.failpoints import failpoint
+from tradewire.core.membership import static_config
 from tradewire.core.settings import Settings
 from tradewire.schemas import Contract
 from tradewire.schemas.topics import Topic
@@ -84,12 +85,14 @@ class Sink:
         instance_id: str | None = None,
         session_timeout_ms: int = 10_000,
     ) -> None:
-        """``instance_id`` names a static member: it comes back to its partitions at once after a restart."""
+        """``instance_id`` names a static member: it comes back at once after a restart, unless with other topics."""
         self._limits = settings.sink
         self._contract = contract
         self._topics = list(topics) if topics is not None else sink_topics(list(contract.topics.values()))
         self._compacted = {topic.name for topic in contract.topics.values() if topic.cleanup == "compact"}
-        self._consumer_config = _consumer_config(settings, instance_id, session_timeout_ms)
+        self._consumer_config = _consumer_config(settings, session_timeout_ms) | static_config(
+            instance_id, self._topics
+        )
         self._store = Store(settings.clickhouse)
         window = settings.sink.deduplication_window
         wait_s = settings.sink.unknown_schema_wait_ms / 1000
@@ -370,8 +373,8 @@ class Sink:
         _log.info("revoked", partitions=len(partitions), left=len(self._partitions))
 
 
-def _consumer_config(settings: Settings, instance_id: str | None, session_timeout_ms: int) -> dict[str, Any]:
-    config: dict[str, Any] = {
+def _consumer_config(settings: Settings, session_timeout_ms: int) -> dict[str, Any]:
+    return {
         **settings.kafka.client_config(),
         "group.id": settings.sink.group,
         "enable.auto.commit": False,
@@ -395,6 +398,3 @@ def _consumer_config(settings: Settings, instance_id: str | None, session_timeou
         "fetch.min.bytes": 1_000_000,
         "fetch.wait.max.ms": 50,
     }
-    if instance_id is not None:
-        config["group.instance.id"] = instance_id
-    return config
