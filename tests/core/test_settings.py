@@ -36,8 +36,13 @@ def test_the_environment_wins_over_the_file_and_arguments_over_both(
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ('[kafka]\nbootstrap = "x"\n', "kafka.bootstrap: is not a setting"),
-        ('[kafak]\nclient_id = "x"\n', "kafak: is not a setting"),
+        (
+            '[kafka]\nbootstrap = "x"\n',
+            "tradewire.toml: kafka.bootstrap: is not a setting; did you mean kafka.bootstrap_servers?",
+        ),
+        ('[kafak]\nclient_id = "x"\n', "tradewire.toml: kafak: is not a setting; did you mean kafka?"),
+        ('[worker]\nflow_file = "x"\n', "worker.flow_file: is not a setting; did you mean worker.flows_file?"),
+        ("[log]\nzzzzzz = 1\n", "log.zzzzzz: is not a setting; there are log.level, log.format"),
         ("[gateway]\nport = 0\n", "gateway.port"),
         ("[gateway\n", "is not TOML"),
     ],
@@ -49,6 +54,13 @@ def test_a_wrong_file_is_refused_by_name(content: str, named: str, tmp_path: Pat
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert named in str(refused.value)
+
+
+def test_an_unknown_argument_is_no_mistake_of_a_file(tmp_path: Path) -> None:
+    """The file that is there says nothing of it."""
+    (tmp_path / "tradewire.toml").write_text('[kafka]\nclient_id = "x"\n')
+    with pytest.raises(SettingsError, match=r"^kafka\.servers: is not a setting"):
+        load_settings(kafka={"servers": "x"})
 
 
 def test_an_unknown_environment_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

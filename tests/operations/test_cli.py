@@ -46,7 +46,10 @@ def test_a_wrong_setting_is_one_line_on_stderr_and_exit_code_1(tmp_path: Path) -
     done = tradewire("topics", "list", cwd=tmp_path)
 
     assert (1, "") == (done.returncode, done.stdout)
-    assert "error: kafka.bootstrap: is not a setting" == done.stderr.strip()
+    assert (
+        "error: tradewire.toml: kafka.bootstrap: is not a setting; did you mean kafka.bootstrap_servers?"
+        == done.stderr.strip()
+    )
 
 
 def test_up_starts_and_deletes_nothing_with_a_wrong_file(tmp_path: Path) -> None:
@@ -82,8 +85,8 @@ def test_a_clickhouse_that_is_away_is_one_line_with_the_settings_to_look_at(tmp_
 
     assert (1, "") == (done.returncode, done.stdout)
     assert (
-        "error: ClickHouse at 127.0.0.1:1 does not answer: Connection refused. Is it up, and are clickhouse.host and "
-        "clickhouse.port right?" == done.stderr.strip()
+        "error: ClickHouse at 127.0.0.1:1 does not answer: Connection refused. Is it up (`tradewire up` starts one), "
+        "and are clickhouse.host and clickhouse.port right?" == done.stderr.strip()
     )
 
 

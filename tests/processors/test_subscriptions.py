@@ -51,6 +51,8 @@ def test_a_pattern_that_matches_nothing_is_refused_with_near_names() -> None:
         Subscriptions(CATALOGUE).subscribe(ignore, "tradng.ordr.*")
     with pytest.raises(SubscriptionInvalid, match=r"'zzz\.\*' matches no .*the domains are backtest, flow"):
         Subscriptions(CATALOGUE).subscribe(ignore, "zzz.*")
+    with pytest.raises(SubscriptionInvalid, match=rf"^{__name__}\.ignore: the pattern"):
+        Subscriptions(CATALOGUE).subscribe(ignore, "zzz.*")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,13 @@ def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
 def test_the_decorator_without_patterns_is_refused() -> None:
     with pytest.raises(SubscriptionInvalid, match="no pattern is given"):
         subscribe()
-    with pytest.raises(SubscriptionInvalid, match="is called with names of event types"):
+    with pytest.raises(SubscriptionInvalid) as refused:
         subscribe(ignore)  # type: ignore[arg-type]
+    assert f'{__name__}.ignore: @subscribe has no event types; write @subscribe("trading.order.*")' in str(
+        refused.value
+    )
+    with pytest.raises(SubscriptionInvalid, match="is called with names of event types"):
+        subscribe(7)  # type: ignore[arg-type]
 
 
 def test_the_decorator_leaves_the_function_as_it_is_and_subscribes_it_to_nothing() -> None:

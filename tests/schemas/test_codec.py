@@ -82,6 +82,13 @@ def test_data_that_does_not_fit_is_refused_by_field(change: dict[str, Any], name
         codec.encode(TYPE, TRADE | change, TOPIC)
 
 
+def test_a_refusal_reads_as_a_sentence(codec: Codec) -> None:
+    """Type and version, then what is wrong, in no quotes of Python's."""
+    with pytest.raises(EventInvalid) as refused:
+        codec.encode(TYPE, TRADE | {"symbol": 7}, TOPIC)
+    assert str(refused.value).endswith(": field 'symbol' = 7 is int, not a string")
+
+
 @pytest.mark.parametrize("field", sorted(set(TRADE) - {"aggressor_side"}))
 def test_a_missing_field_is_refused_by_name_unless_it_has_a_default(field: str, codec: Codec) -> None:
     """Defaults are the schema's decision, never a guess."""

@@ -40,8 +40,8 @@ def test_nobody_at_home_names_the_address_and_its_settings() -> None:
 
     assert isinstance(error, ClickHouseUnavailable)
     assert (
-        "ClickHouse at h:2 does not answer: Connection refused. Is it up, and are clickhouse.host and "
-        "clickhouse.port right?" == str(error)
+        "ClickHouse at h:2 does not answer: Connection refused. Is it up (`tradewire up` starts one), and are "
+        "clickhouse.host and clickhouse.port right?" == str(error)
     )
 
 

@@ -7,6 +7,7 @@ An unknown key is refused in all of them: a misspelt setting that is silently ig
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -358,6 +359,21 @@ def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
             raise SettingsError(f"environment variable {name} is not a setting ({hint})", key=name)
 
 
+def _not_a_setting(key: str, overrides: Mapping[str, Any]) -> str:
+    """Where the unknown key stands, and the one that was meant."""
+    section, _, name = key.partition(".")
+    given = overrides.get(section, {})
+    file = None if section in overrides and (not name or name in given) else _settings_file(os.environ)
+    field = Settings.model_fields.get(section)
+    if not name or field is None:
+        known = list(Settings.model_fields)
+    else:
+        known = [f"{section}.{other}" for other in type(field.get_default(call_default_factory=True)).model_fields]
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"{f'{file}: ' if file else ''}{key}: is not a setting; {hint}"
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Reads file and environment once and returns the frozen whole.
 
@@ -373,6 +389,8 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"])
-            what = "is not a setting" if problem["type"] == "extra_forbidden" else problem["msg"]
-            lines.append(f"{where}: {what}" if where else what)
+            if problem["type"] == "extra_forbidden":
+                lines.append(_not_a_setting(where, overrides))
+            else:
+                lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
         raise SettingsError("; ".join(lines).replace("Value error, ", ""), keys=lines) from error

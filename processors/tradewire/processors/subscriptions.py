@@ -183,7 +183,7 @@ class Subscriptions:
         name = options.name or _name_of(handler)
         _refuse_uncallable(handler, name)
         takes_replayed = not options.side_effects if options.replayed is None else options.replayed
-        types = frozenset(type for pattern in options.patterns for type in self._matched(pattern))
+        types = frozenset(type for pattern in options.patterns for type in self._matched(pattern, handler))
         if self._check is not None:
             for type in sorted(types):
                 self._check(type)
@@ -197,7 +197,7 @@ class Subscriptions:
             options.retry,
         )
 
-    def _matched(self, pattern: str) -> list[str]:
+    def _matched(self, pattern: str, handler: Handler) -> list[str]:
         found = [type for type in self._catalogue if fnmatchcase(type, pattern)]
         if not found:
             near = difflib.get_close_matches(pattern, self._catalogue, n=_NEAR_MAX, cutoff=0.5)
@@ -206,7 +206,7 @@ class Subscriptions:
             if not near and domain not in self._catalogue.domains:
                 hint = f"the domains are {', '.join(self._catalogue.domains)}."
             raise SubscriptionInvalid(
-                f"the pattern {pattern!r} matches no event type of the catalogue; "
+                f"{_place_of(handler)}: the pattern {pattern!r} matches no event type of the catalogue; "
                 f"{hint or '`tradewire schemas list` shows the types.'}",
                 pattern=pattern,
                 near=near,
@@ -230,6 +230,11 @@ def _check_patterns(patterns: Sequence[Any]) -> None:
         raise SubscriptionInvalid('no pattern is given; write @subscribe("trading.order.*"), or "*" for every event')
     for pattern in patterns:
         if not isinstance(pattern, str):
+            if callable(pattern):
+                raise SubscriptionInvalid(
+                    f"{_place_of(pattern)}: @subscribe has no event types; "
+                    'write @subscribe("trading.order.*"), or "*" for every event'
+                )
             raise SubscriptionInvalid(f"{pattern!r} is not a pattern: @subscribe is called with names of event types")
         if not _PATTERN.fullmatch(pattern):
             raise SubscriptionInvalid(
@@ -278,6 +283,12 @@ def _unwrapped(handler: Any) -> Any:
 def _name_of(handler: Any) -> str:
     inner = _unwrapped(handler)
     return str(getattr(inner, "__qualname__", type(inner).__qualname__)).replace("<locals>.", "")
+
+
+def _place_of(handler: Any) -> str:
+    """``module.function``, to be found in the source."""
+    module = getattr(_unwrapped(handler), "__module__", None)
+    return f"{module}.{_name_of(handler)}" if module else _name_of(handler)
 
 
 def _refuse_uncallable(handler: Any, name: str) -> None:

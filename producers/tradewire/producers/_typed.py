@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from tradewire.core import EventInvalid
-from tradewire.schemas import TypedData
+from tradewire.schemas import Catalogue, TypedData
 
 
 @cache
@@ -33,18 +33,25 @@ def subject_of_data(data: TypedData) -> str:
     return ":".join(parts)
 
 
-def taken_apart(event: Any, data: Any, subject: str | None) -> tuple[str, Any, str]:
+def taken_apart(event: Any, data: Any, subject: str | None, catalogue: Catalogue) -> tuple[str, Any, str]:
     """Type, data and subject of what was given to ``publish``.
 
     Raises:
-        TypeError: neither an object with data nor a type with data and subject.
+        TypeError: neither an object with data nor a type with data and subject; says which field the subject is.
         EventInvalid: see ``subject_of_data``.
+        UnknownEventType: without a subject, of a type that is not in the catalogue.
     """
     if data is None and hasattr(event, "to_data"):
         return event.event_type, event.to_data(), subject or subject_of_data(event)
-    if not isinstance(event, str) or data is None or subject is None:
+    if not isinstance(event, str) or data is None:
         raise TypeError(
             "publish takes an object of tradewire.schemas.types, or a type with data and subject; it was given "
-            f"{event!r} with data {data!r} and subject {subject!r}"
+            f"{event!r:.80} with{'out' if data is None else ''} data"
         )
+    if subject is None:
+        aggregate = catalogue[event].latest.schema.get("tradewire", {}).get("aggregate")
+        what = f"the data's {aggregate.replace(':', ' and ')}" if aggregate else "what the event is about"
+        shape = "{" + "}:{".join(_key_fields(aggregate)) + "}" if aggregate and ":" in aggregate else None
+        joined = f", as {shape}" if shape else ""
+        raise TypeError(f"publish of {event}: subject is missing; it is the aggregate id, {what}{joined}")
     return event, data, subject

@@ -99,7 +99,7 @@ class AsyncPublisher(AsyncConvenienceCalls):
         a type seen first. Cancelled while it waits, nothing has been taken; cancelled while it is being written to the
         spool, it has perhaps: publish it again only with the same ``idempotency_key`` or ``id``.
         """
-        name, fields, key = taken_apart(type, data, subject)
+        name, fields, key = taken_apart(type, data, subject, self._publisher.contract.catalogue)
         if name not in self._prepared:
             await self.prepare(name)
         if self._by_disk:

@@ -118,7 +118,7 @@ class Publisher(ColumnCalls, ConvenienceCalls):
             After any of these nothing of the event has reached Kafka.
         """
         if data is None or subject is None:
-            type, data, subject = taken_apart(type, data, subject)
+            type, data, subject = taken_apart(type, data, subject, self.contract.catalogue)
         if id is None:
             id = new_id() if idempotency_key is None else _derived(type, subject, idempotency_key)
         elif not id:

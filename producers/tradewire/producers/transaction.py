@@ -96,7 +96,7 @@ class Transaction:
         Raises as ``Publisher.publish`` does. Leaving the block with the error aborts; an event that was refused and
         whose error was caught is not part of the transaction, the others are.
         """
-        name, fields, key = taken_apart(type, data, subject)
+        name, fields, key = taken_apart(type, data, subject, self._sender.contract.catalogue)
         get: Callable[[str], Any] = attributes.get
         idempotency_key = get("idempotency_key")
         id = get("id") or (new_id() if idempotency_key is None else derived_id(name, key, idempotency_key))

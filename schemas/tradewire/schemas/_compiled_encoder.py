@@ -142,7 +142,7 @@ class EncoderFactory:
         return native
 
     def _refuse(self, data: Any, error: Exception) -> EventInvalid:
-        return EventInvalid(f"{self._title}: {find_misfit(self._shape, data) or error!r}")
+        return EventInvalid(f"{self._title}: {find_misfit(self._shape, data) or repr(error)}")
 
     def _fallback(self, prefix: bytes) -> Encoder:
         parsed = fastavro.parse_schema(self._schema)

@@ -90,7 +90,8 @@ def unavailable(settings: ClickHouseSettings, error: Exception) -> ClickHouseUna
     where, code = f"{settings.host}:{settings.port}", getattr(error, "code", None)
     if code is None:
         said = (
-            f"does not answer: {cause_of_silence(error)}. Is it up, and are clickhouse.host and clickhouse.port right?"
+            f"does not answer: {cause_of_silence(error)}. Is it up (`tradewire up` starts one), and are "
+            "clickhouse.host and clickhouse.port right?"
         )
     else:
         said = f"does not do what it is asked: {error}{_CAUSES.get(code, '')}"
