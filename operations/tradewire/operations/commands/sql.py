@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -70,5 +71,13 @@ def _table(answer: Answer) -> Table:
         right = type.removeprefix("Nullable(").startswith(numbers)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in answer.rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*(Text(_shown(value)) for value in row))
     return table
+
+
+def _shown(value: Any) -> str:
+    """Decimals as ClickHouse writes them: never with an exponent, without closing zeros."""
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return "" if value is None else str(value)
