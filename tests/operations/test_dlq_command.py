@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from tradewire.core import Settings
 from tradewire.operations.commands.dlq import dlq_app
 from tradewire.processors.parking import ParkingLot, Standing
+from tradewire.processors.parking.groups import groups_with_letters
 from tradewire.schemas import Contract, Event, Topic, TopicAdmin, encode_headers, read_event
 
 TYPE = "trading.order.amended"
@@ -191,12 +192,35 @@ def test_a_letter_is_looked_at_edited_and_redriven_and_every_step_is_shown_first
     shop.work()
     assert [("o2", Decimal(1)), ("o1", Decimal(5)), ("o1", Decimal(7))] == shop.seen
     assert [] == json.loads(dlq("list", "--json").output)["keys"]
-    assert "Nothing to re-drive" in dlq("redrive", "--key", "o1", "--yes").output
+    nothing = dlq("redrive", "--key", "o1", "--yes")
+    assert (0, True) == (nothing.exit_code, "Nothing to re-drive. key 'o1': nothing is parked" in nothing.output)
     (asked,) = told(shop, "system.redrive.requested")
     assert (f"{shop.topic}:0:o1", 2) == (asked["parked_key"], asked["letter_count"])
     shop.publish(("o1", "8"))
     assert ("o1", Decimal(8)) == shop.seen[-1]
     assert "Nobody waits" in (settled := dlq("show", position).output) or "nobody waits" in settled
+
+
+def test_what_is_not_there_names_what_is(settings: Settings, shop: Shop, dlq: Dlq) -> None:
+    """A key or a group that was misspelt must not look like one that is well."""
+    shop.publish(("o1", "-5"))
+    nothing = dlq("redrive", "--key", "o-z", "--yes")
+    assert f"key 'o-z' is not parked in group {shop.group}. Parked keys: o1." in nothing.output
+    assert "key 'o-z' is not parked" in dlq("list", "--key", "o-z").output
+    assert "key 'o-z' is not parked" in dlq("discard", "--key", "o-z", "--yes").output
+
+    idle = Shop(settings, shop.contract)
+    try:
+        groups = groups_with_letters(settings.kafka)
+        assert (True, False) == (shop.group in groups, idle.group in groups)
+        listed = RUNNER.invoke(dlq_app, ["list", "--group", idle.group])
+        shown = RUNNER.invoke(dlq_app, ["show", f"{shop.topic}:0:0", "--group", idle.group])
+    finally:
+        idle.close()
+    misspelt = RUNNER.invoke(dlq_app, ["list", "--group", f"{shop.group}x"])
+    assert "Groups that have dead letters: " in listed.output
+    for refused in (shown, misspelt):
+        assert "Groups that have dead letters: " in str(refused.exception)
 
 
 def test_a_discarded_letter_is_skipped_and_a_key_without_letters_is_free(shop: Shop, dlq: Dlq) -> None:

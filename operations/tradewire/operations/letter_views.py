@@ -20,6 +20,7 @@ from tradewire.schemas import Codec, Header, read_event
 from tradewire.schemas.headers import format_time_ns
 
 _DAY_MS: Final = 86_400_000
+_NAMES_SHOWN: Final = 10
 
 
 def position_text(letter: DeadLetter) -> str:
@@ -172,6 +173,26 @@ def _data(codec: Codec, letter: DeadLetter, title: str) -> RenderableType:
     for name, value in data.items():
         table.add_row(escape(name), escape(json.dumps(plain(value), ensure_ascii=False)))
     return table
+
+
+def other_groups(group: str, groups: Sequence[str]) -> str:
+    """A sentence that names the groups that do have dead letters; empty if there are none."""
+    others = [name for name in groups if name != group]
+    if not others:
+        return ""
+    more = f" and {len(others) - _NAMES_SHOWN} more" if len(others) > _NAMES_SHOWN else ""
+    return f" Groups that have dead letters: {', '.join(others[:_NAMES_SHOWN])}{more}; name one with --group."
+
+
+def nothing_parked(seen: Seen, wishes: Mapping[str, str | None]) -> str:
+    """Why nothing was found: what was wished for is not parked in this group, and which keys are."""
+    wished = ", ".join(f"{name} {value!r}" for name, value in wishes.items() if value is not None)
+    if not seen.keys or not wished:
+        what = f"{wished}: nothing" if wished else "Nothing"
+        return f"{what} is parked of group {seen.group}. {len(seen.settled)} letters are settled."
+    names = sorted({"(no key)" if one.key is None else one.key.decode(errors="replace") for one in seen.keys})
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{wished} is not parked in group {seen.group}. Parked keys: {', '.join(names[:_NAMES_SHOWN])}{more}."
 
 
 def trace_id(headers: Sequence[Header]) -> str:

@@ -26,10 +26,13 @@ from tradewire.operations.letter_views import (
     letter_json,
     letter_view,
     letters_table,
+    nothing_parked,
+    other_groups,
     position_text,
     seen_json,
 )
 from tradewire.processors.parking.facts import ParkedKey
+from tradewire.processors.parking.groups import groups_with_letters
 from tradewire.processors.parking.operating import KeySeen, Operator, Seen
 from tradewire.processors.parking.reading import DeadLetter
 from tradewire.processors.parking.topics import parking_topics
@@ -76,7 +79,7 @@ def list_keys(
         return
     console = stdout_console()
     if not keys:
-        console.print(f"Nothing is parked of group {operator.group}. {len(seen.settled)} letters are settled.")
+        console.print(_nothing(settings, seen, key=key, type=type, topic=topic), markup=False, soft_wrap=True)
         return
     topics = parking_topics(operator.group, Contract.load(settings).topics)
     retention_ms = max(known.retention_ms for known in topics.values() if known.cleanup == "delete")
@@ -90,7 +93,7 @@ def show(position: PositionArgument, group: GroupOption = None, as_json: JsonOpt
     """One letter in full: error, position, trace id, its event decoded with the schemas of today, its edit if any."""
     settings, operator = _operator(group, None)
     contract = Contract.load(settings)
-    seen, letter = _found(operator.look(), position)
+    seen, letter = _found(settings, operator.look(), position)
     if as_json:
         print(json.dumps(letter_json(contract.codec, letter, seen), indent=2, default=str))
     else:
@@ -117,7 +120,7 @@ def edit(
 
     settings, operator = _operator(group, by)
     contract = Contract.load(settings)
-    seen, letter = _found(operator.look(), position)
+    seen, letter = _found(settings, operator.look(), position)
     if seen is None:
         raise ProcessingError(f"{position} does not wait any more: an edit would change nothing")
     if field and data is not None:
@@ -169,7 +172,7 @@ def discard(
     letters: list[tuple[KeySeen, DeadLetter]] = []
     gone: list[ParkedKey] = []
     for position in positions or ():
-        owner, letter = _found(seen, position)
+        owner, letter = _found(settings, seen, position)
         if owner is not None:
             letters.append((owner, letter))
     if not positions:
@@ -191,7 +194,8 @@ def discard(
     for one, _ in requests:
         console.print(f"free {key_text(one.key)}: all its letters are discarded", markup=False)
     if not new and not requests and not gone:
-        console.print("Nothing to discard.")
+        nothing = "" if letters or positions else f" {_nothing(settings, seen, key=key, type=type, topic=topic)}"
+        console.print(f"Nothing to discard.{nothing}", markup=False, soft_wrap=True)
         return
     if not yes:
         _dry_run(console)
@@ -224,7 +228,9 @@ def redrive(
     operator.prune()
     seen = operator.look()
     if positions:
-        owners = [owner for owner, _ in (_found(seen, position) for position in positions) if owner is not None]
+        owners = [
+            owner for owner, _ in (_found(settings, seen, position) for position in positions) if owner is not None
+        ]
         keys = list({owner.key: owner for owner in owners}.values())
     else:
         keys = _chosen(seen, topic=topic, key=key, type=type, everything=everything, must=True)
@@ -235,7 +241,8 @@ def redrive(
     if len(keys) > len(requests):
         console.print(f"{len(keys) - len(requests)} keys are asked for already")
     if not keys:
-        console.print("Nothing to re-drive.")
+        nothing = "" if positions else f" {_nothing(settings, seen, key=key, type=type, topic=topic)}"
+        console.print(f"Nothing to re-drive.{nothing}", markup=False, soft_wrap=True)
         return
     if requests and not yes:
         _dry_run(console)
@@ -284,7 +291,11 @@ def _say_plan(console: Console, one: KeySeen) -> None:
 
 def _operator(group: str | None, by: str | None) -> tuple[Settings, Operator]:
     settings = load_settings()
-    return settings, Operator(settings.kafka, group or settings.worker.group, operator_name(by))
+    name = group or settings.worker.group
+    try:
+        return settings, Operator(settings.kafka, name, operator_name(by))
+    except ProcessingError as error:  # it has no topics of dead letters: perhaps its name is misspelt
+        raise ProcessingError(f"{error}.{other_groups(name, groups_with_letters(settings.kafka))}") from error
 
 
 def _chosen(
@@ -307,13 +318,21 @@ def _chosen(
     ]
 
 
-def _found(seen: Seen, position: str) -> tuple[KeySeen | None, DeadLetter]:
+def _nothing(settings: Settings, seen: Seen, **wishes: str | None) -> str:
+    elsewhere = "" if seen.keys else other_groups(seen.group, groups_with_letters(settings.kafka))
+    return nothing_parked(seen, wishes) + elsewhere
+
+
+def _found(settings: Settings, seen: Seen, position: str) -> tuple[KeySeen | None, DeadLetter]:
     topic, partition, offset = (*position.rsplit(":", 2), "", "")[:3]
     if not (topic and partition.isdecimal() and offset.isdecimal()):
         raise typer.BadParameter(f"{position!r} is not TOPIC:PARTITION:OFFSET")
     found = seen.find(topic, int(partition), int(offset))
     if found is None:
-        raise ProcessingError(f"group {seen.group} has no dead letter of {position}: see `tradewire dlq list`")
+        elsewhere = other_groups(seen.group, groups_with_letters(settings.kafka))
+        raise ProcessingError(
+            f"group {seen.group} has no dead letter of {position}: see `tradewire dlq list`.{elsewhere}"
+        )
     return found
 
 

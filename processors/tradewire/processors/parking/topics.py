@@ -56,7 +56,7 @@ def found_topics(kafka: KafkaSettings, group: str, admin: TopicAdmin | None = No
 
     Raises:
         KafkaUnavailable: no broker answers.
-        ProcessingError: the group has no such topics; says which groups have.
+        ProcessingError: the group has no such topics; names those that are missing.
     """
     names = (topic_of(group), keys_topic_of(group))
     found = (admin or TopicAdmin(kafka)).found(names)
