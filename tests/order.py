@@ -35,6 +35,7 @@ _SECONDS = {
     "processors/test_subscriber.py": 50,
     "processors/test_subscriber_failover.py": 50,
     "operations/test_demo.py": 45,
+    "processors/test_static_members.py": 45,
     "producers/test_refusals.py": 45,
     "processors/test_worker_guards.py": 40,
     "sinks/test_sink_faults.py": 40,

@@ -20,7 +20,8 @@ from tests.gateway.test_publishing import trade
 from tests.waiting import wait_until
 
 from tradewire.core import Settings
-from tradewire.gateway.lag import GroupLags, lag_by_topic
+from tradewire.gateway.health import detail_of
+from tradewire.gateway.lag import GroupLags, lag_by_topic, subscribed_topics
 from tradewire.operations.stack import free_ports
 from tradewire.schemas import Contract
 from tradewire.sinks import Sink
@@ -108,6 +109,39 @@ def test_what_a_new_group_has_not_read_is_its_lag(gateway_settings: Settings, co
 
     assert (1, {"market.events": sum(end - begin for begin, end in ends)}) == (lag.members, dict(lag.lag))
     assert 0 == lags.of(f"{group}-never").members
+
+
+def test_a_topic_that_a_group_subscribes_to_and_nobody_reads_is_told_and_is_lag(
+    client: httpx.Client, gateway_settings: Settings
+) -> None:
+    """A static member that comes back with one topic more gets what it had before: "0 behind" would be a lie."""
+    assert 201 == client.post("/events", json=trade()).status_code
+    group = f"gateway-static-{uuid.uuid4().hex}"
+    config = {"group.id": group, "group.instance.id": "one", "session.timeout.ms": 120_000}
+    lags = GroupLags(AdminClient(gateway_settings.kafka.client_config()), 10)
+    found = []
+    for topics in (["system.events"], ["system.events", "market.events"]):
+        consumer = Consumer(gateway_settings.kafka.client_config() | config)
+        try:
+            assigned: list[TopicPartition] = []
+            consumer.subscribe(topics, on_assign=lambda _, places: assigned.extend(places))  # noqa: B023
+            wait_until(lambda: consumer.poll(0.1) is None and assigned)  # noqa: B023
+            found.append(lags.of(group))
+        finally:
+            consumer.close()
+
+    assert [(), ("market.events",)] == [lag.unread for lag in found]
+    assert found[1].lag["market.events"] > 0
+    assert "nobody reads market.events" in detail_of(found[1])
+    assert "nobody" not in detail_of(found[0])
+
+
+def test_topics_are_read_out_of_what_a_member_joined_with() -> None:
+    """Of every version, whose further fields come behind them; another protocol's bytes have none."""
+    joined = b"\x00\x03" + b"\x00\x00\x00\x02" + b"\x00\x01a" + b"\x00\x03b.c"
+
+    assert {"a", "b.c"} == subscribed_topics(joined) == subscribed_topics(joined + b"\xff\xff\xff\xff")
+    assert set() == subscribed_topics(b"") == subscribed_topics(joined[:7])
 
 
 def test_a_group_without_members_is_down(client: httpx.Client, gateway_settings: Settings, sink: Sink) -> None:

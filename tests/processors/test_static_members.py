@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
+from structlog.testing import capture_logs
 from tests.processors.running import Broker, RunningWorker
 from tests.processors.subscribing import NOTICE, PARTITIONS, Feed, Seen
 from tests.waiting import wait_until
 
 from tradewire.core import load_settings, new_id
 from tradewire.core.settings import KafkaSettings
-from tradewire.processors.group_watch import GroupWatch
-from tradewire.processors.liveness import read_membership
+from tradewire.processors.group_watch import GroupWatch, WatchMetrics
+from tradewire.processors.liveness import Progress, read_membership
 from tradewire.schemas import Contract, Event, FixedIds, Topic, TopicAdmin, Topics, encode_headers
 
 TAKEN = "model.action.taken"
@@ -143,3 +145,27 @@ def notice_of(component: str) -> Event:
         time_ns=1_700_000_000_000_000_000,
         correlation_id=id,
     )
+
+
+def test_topics_that_no_member_has_are_told_by_the_watchdog_and_are_lag(feed: TwoTopics, tmp_path: Path) -> None:
+    """Here a member comes back under its former name with one topic more, as it is not done by anything of ours."""
+    feed.take()
+    config = {"group.id": feed.group, "group.instance.id": "one", "session.timeout.ms": 120_000}
+    metrics = WatchMetrics(feed.registry)
+    told = []
+    for topics in ([feed.topic], [feed.topic, feed.other]):
+        Progress(tmp_path).begun(feed.group, "one", topics)
+        consumer = Consumer({**feed.kafka.client_config(), **config})
+        try:
+            assigned: list[object] = []
+            consumer.subscribe(topics, on_assign=lambda _, places: assigned.extend(places))  # noqa: B023
+            wait_until(lambda: consumer.poll(0.1) is None and assigned, within_s=60)  # noqa: B023
+            with capture_logs() as logs:
+                watch = GroupWatch(feed.kafka, feed.group, folder=tmp_path, metrics=metrics)
+                assert [None, None] == [watch.look(), watch.look()]
+            told.append([line["topics"] for line in logs if line["event"] == "topics are read by nobody"])
+        finally:
+            consumer.close()
+
+    assert [[], [[feed.other]]] == told
+    assert 1 == feed.counted("tradewire_watchdog_lag")

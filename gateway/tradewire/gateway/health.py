@@ -43,6 +43,7 @@ class PartHealth:
                 "members": self.group.members,
                 "lag": self.group.total,
                 "topics": dict(self.group.lag),
+                "unread": list(self.group.unread),
             }
         return body
 
@@ -129,9 +130,20 @@ class Prober:
 
     def _group(self, group: str, topics: Sequence[str] = ()) -> tuple[str, GroupLag]:
         lag = self._lags.of(group, topics)
-        if not lag.members:
-            return f"group {group} has no member: is the process running?", lag
-        return f"{lag.total} records behind, all of {len(lag.lag)} topics together", lag
+        return detail_of(lag), lag
+
+
+def detail_of(lag: GroupLag) -> str:
+    """How a group stands, in a sentence."""
+    if not lag.members:
+        return f"group {lag.group} has no member: is the process running?"
+    behind = f"{lag.total} records behind, all of {len(lag.lag)} topics together"
+    if not lag.unread:
+        return behind
+    return (
+        f"{behind}; nobody reads {', '.join(lag.unread)}, which group {lag.group} subscribes to: stop its processes "
+        "for longer than their session timeout, then start them"
+    )
 
 
 def _timed(probe: Callable[[], tuple[str, GroupLag | None]]) -> PartHealth:

@@ -60,7 +60,8 @@ class GroupWatch:
 
     With ``folder`` (a worker's data folder) it watches that worker: the partitions that the group has given it, and its
     own word on what it works on. Otherwise it watches the group as if it were one worker; without ``topics``, those of
-    which the group has committed anything.
+    which the group has committed anything. A topic to be read of which no member of the settled group has a partition
+    is told in the log, and what waits in it counts in the lag; it is no reason to end the worker.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class GroupWatch:
         self._watch = Watch()
         self._admin: AdminClient | None = None
         self._answers = True
+        self._unread: Mapping[Place, Offsets] = {}
 
     def look(self) -> Standing | None:
         """Looks once, for up to some seconds; the verdict if the worker hangs. Until ``restarted`` it stays.
@@ -106,7 +108,8 @@ class GroupWatch:
         self._count("standing" if standing else "good")
         if self._metrics is not None:
             self._metrics.stood_seconds.labels(self.group).set(self._watch.stood_ms / 1000)
-            self._metrics.lag.labels(self.group).set(sum(found.waiting for found in sight.places.values()))
+            seen = (*sight.places.values(), *self._unread.values())
+            self._metrics.lag.labels(self.group).set(sum(found.waiting for found in seen))
         return standing
 
     def restarted(self, standing: Standing) -> None:
@@ -158,6 +161,14 @@ class GroupWatch:
             }
         else:
             owned = set(offsets) if members else set()
+        is_settled = bool(members) and group.state is ConsumerGroupState.STABLE
+        if is_settled and (self._folder is not None or self._topics is not None):
+            read = {
+                owned.topic
+                for member in group.members
+                for owned in (member.assignment.topic_partitions if member.assignment else ())
+            }
+            self._note_unread({place: found for place, found in offsets.items() if place.topic not in read})
         return Sight(
             self._now_ms(),
             {place: found for place, found in offsets.items() if place in owned},
@@ -166,6 +177,19 @@ class GroupWatch:
             rebalancing=group.state in _REBALANCING,
             work=read_work(self._folder) if self._folder is not None else None,
         )
+
+    def _note_unread(self, unread: Mapping[Place, Offsets]) -> None:
+        """Says so once, when other topics than before are read by nobody."""
+        topics = sorted({place.topic for place in unread})
+        if topics and topics != sorted({place.topic for place in self._unread}):
+            _log.warning(
+                "topics are read by nobody",
+                group=self.group,
+                topics=topics,
+                waiting=sum(found.waiting for found in unread.values()),
+                hint="stop the group's workers for longer than their session timeout, then start them",
+            )
+        self._unread = unread
 
     def _committed(self, admin: AdminClient) -> Mapping[Place, int]:
         request = [ConsumerGroupTopicPartitions(self.group)]

@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a signal, 1 with the reason on stderr when the sink cannot go on."""
     parser = argparse.ArgumentParser(prog="python -m tradewire.sinks.worker", description="Stores Kafka in ClickHouse.")
     parser.add_argument(
-        "--instance-id", help="static member of the group: comes back to its partitions at once; unique per process"
+        "--instance-id",
+        help="static member of the group: comes back at once, unless with other topics; unique per process",
     )
     parser.add_argument("--session-timeout-ms", type=int, default=10_000, help="default: %(default)s")
     given = parser.parse_args(arguments)
