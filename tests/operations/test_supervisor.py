@@ -57,7 +57,9 @@ def end(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 open(sys.argv[3], "a").write(sys.argv[1] + "\\n")
-time.sleep(600)
+# A signal that comes between Python's look for one and the kernel's sleep is handled when that sleep is over.
+while True:
+    time.sleep(0.1)
 """
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
